@@ -1,0 +1,70 @@
+# Everything sets itself up: python3 (3.11 or 3.12) with venv, make, git and a package index are all there is.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+UV := .uv/bin/uv
+HOME_DIR ?= .fairlead
+export HYPOTHESIS_STORAGE_DIRECTORY := .hypothesis
+
+help:  ## This text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: .venv/runtime  ## The whole loop on a year of flights; the report is .fairlead/report/report.html
+	@$(BIN)/fairlead demo --home $(HOME_DIR)
+
+serve: .venv/runtime  ## Serve the champion at http://127.0.0.1:8080
+	@$(BIN)/fairlead serve flight-delay --home $(HOME_DIR)
+
+test: .venv/dev  ## All tests but the slow ones
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+check: .venv/dev  ## Linters, types, layers, specs, freshness of rendered files, and the slow tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/fairlead check
+	$(BIN)/fairlead render --check
+	$(BIN)/python -m pytest -m slow
+
+bench: .venv/dev  ## All benchmarks, one after the other
+	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+render: .venv/dev  ## Write the rendered files
+	@$(BIN)/fairlead render
+
+lock: $(UV)  ## Resolve the locks anew
+	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/runtime.txt
+	$(UV) pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header \
+		-c requirements/runtime.txt -o requirements/dev.txt
+
+clean:  ## Remove the environments and the demo's home
+	rm -rf .venv .uv $(HOME_DIR)
+
+.uv/bin/uv: requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed, but neither is on the PATH" >&2; exit 1; }
+	@$(PYTHON) -m venv .uv
+	@.uv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@touch $@
+
+.venv/bin/python: | $(UV)
+	@$(UV) venv -q --python $(PYTHON) .venv
+
+# A stamp for each set of packages; the larger one serves for both.
+.venv/runtime: requirements/runtime.txt pyproject.toml | .venv/bin/python
+	@if [ -e .venv/dev ] && [ .venv/dev -nt requirements/dev.txt ]; then :; else \
+		echo "installing Fairlead and its libraries (once)" && \
+		$(UV) pip install -q --python .venv --require-hashes -r requirements/runtime.txt && \
+		$(UV) pip install -q --python .venv --no-deps -e . ; fi
+	@touch $@
+
+.venv/dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "installing Fairlead, its libraries and the tools of its tests (once)"
+	@$(UV) pip sync -q --python .venv --require-hashes requirements/dev.txt
+	@$(UV) pip install -q --python .venv --no-deps -e .
+	@touch $@
+
+.PHONY: help demo serve test check bench render lock clean

@@ -1,0 +1,55 @@
+"""Measure the packaged model on the test period and check its gates."""
+
+from kfp import dsl
+
+from components.images import PIPELINE_IMAGE
+
+
+@dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
+def evaluate_model(
+    model: dict,
+    champion: str,
+    code_version: str,
+    training_set: dsl.Input[dsl.Dataset],
+    fitted: dsl.Input[dsl.Model],
+    bundle: dsl.Input[dsl.Model],
+    parity: dsl.Input[dsl.Artifact],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Write `evaluation`, all that was measured and what the gates say; `metrics` shows the headline in the UI.
+
+    Args:
+        model: a model spec.
+        champion: the version to beat; empty if there is none.
+        code_version: what measures it.
+        training_set: rows by period.
+        fitted: the record of the training.
+        bundle: the packaged model.
+        parity: how near it is to the fitted one.
+        evaluation: JSON.
+        metrics: the headline.
+    """
+    from pathlib import Path
+
+    from fairlead.evaluation.evaluate import evaluate
+    from fairlead.features.training_set import TrainingSet
+    from fairlead.lineage.steps import begin_step
+    from fairlead.packaging.parity import Parity
+    from fairlead.spec import ModelSpec
+    from fairlead.training.fit import load_record
+
+    settings = begin_step()
+    spec = ModelSpec.model_validate(model)
+    result = evaluate(
+        spec,
+        Path(bundle.path),
+        load_record(Path(fitted.path)),
+        Parity.model_validate_json(Path(parity.path).read_bytes()),
+        TrainingSet.load(Path(training_set.path)),
+        (champion, Path(settings.bundles_uri, spec.name, champion)) if champion else None,
+    )
+    Path(evaluation.path).write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    for name, interval in result.metrics.items():
+        metrics.log_metric(name, interval.value)
+    metrics.metadata["code_version"] = code_version

@@ -1,0 +1,173 @@
+"""Feature views and services on Feast."""
+
+import logging
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from fairlead.adapters.delta import DeltaTables
+from fairlead.errors import FeatureError
+from fairlead.features.definitions import load_module
+from fairlead.settings import Settings
+from fairlead.spec.dataset import did_you_mean
+from fairlead.tables.engine import connect
+
+if TYPE_CHECKING:
+    import feast
+    import pandas as pd
+    from feast.feature_view import FeatureView
+
+NOBODY = ""
+"""Stands for a missing entity key: Feast wants a value, and no entity has this one."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A feature service, as the rest of the platform sees it."""
+
+    name: str
+    entities: list[str]
+    features: list[str]
+    tables: list[str]
+
+
+class FeastFeatures:
+    """`FeatureStore` on a Feast repository: `feature_repo/<dataset>/views.py` and one feature_store.yaml."""
+
+    def __init__(self, settings: Settings, dataset: str) -> None:
+        self._settings = settings
+        self._dataset = dataset
+
+    def apply(self) -> None:
+        """Register the dataset's views and services; repeating it changes nothing."""
+        self._store({}).apply(list(self._objects.values()))
+
+    def describe(self, service: str) -> Service:
+        self._service(service)
+        views = self._views(service)
+        return Service(
+            name=service,
+            entities=sorted({key for view in views for key in _join_keys(view)}),
+            features=[f"{view.name}__{field.name}" for view in views for field in view.features],
+            tables=[_table(view) for view in views],
+        )
+
+    def historical(self, service: str, rows: "pd.DataFrame", versions: Mapping[str, int]) -> "pd.DataFrame":
+        store = self._store(versions)
+        job = store.get_historical_features(
+            entity_df=rows, features=store.get_feature_service(service), full_feature_names=True
+        )
+        return job.to_df()
+
+    def publish(self, service: str, versions: Mapping[str, int], start: datetime | None, end: datetime) -> int:
+        store = self._store(versions)
+        views = self._views(service)
+        if start is None:
+            self._clear(store, views)
+        return sum(self._publish(store, view, versions[_table(view)], start, end) for view in views)
+
+    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
+        wanted = self.describe(service).entities
+        missing = [name for name in wanted if name not in keys]
+        if missing:
+            raise FeatureError(f"entity key {missing[0]!r} is required, but missing; required are {', '.join(wanted)}")
+        rows = {name: [NOBODY if value is None else value for value in keys[name]] for name in wanted}
+        response = self._online_store.get_online_features(
+            features=self._online_store.get_feature_service(service), entity_rows=rows, full_feature_names=True
+        )
+        return self._fresh(response.proto, service, asked_at)
+
+    def _fresh(self, proto: Any, service: str, asked_at: datetime) -> dict[str, list[Any]]:
+        """Values of a response, without those older than the TTL: Feast's online read does not look at it."""
+        from feast.type_map import feast_value_type_to_python_type
+
+        oldest = {
+            f"{view.name}__{field.name}": (asked_at - view.ttl).timestamp() if view.ttl else float("-inf")
+            for view in self._views(service)
+            for field in view.features
+        }
+        result: dict[str, list[Any]] = {}
+        for name, column in zip(proto.metadata.feature_names.val, proto.results, strict=True):
+            if name in oldest:
+                result[name] = [
+                    feast_value_type_to_python_type(value) if moment.seconds >= oldest[name] else None
+                    for value, moment in zip(column.values, column.event_timestamps, strict=True)
+                ]
+        return result
+
+    def _publish(
+        self, store: "feast.FeatureStore", view: "FeatureView", version: int, start: datetime | None, end: datetime
+    ) -> int:
+        newest = self._newest(view, version, start, end)
+        if len(newest):
+            store.write_to_online_store(view.name, newest)
+        return len(newest)
+
+    def _newest(self, view: "FeatureView", version: int, start: datetime | None, end: datetime) -> "pd.DataFrame":
+        """The newest row of each entity that became known in (start, end] and has not expired at `end`."""
+        after = max(filter(None, [start, end - view.ttl - timedelta(seconds=1) if view.ttl else None]), default=None)
+        files = DeltaTables(self._settings.tables_uri).files(_table(view), version)
+        keys = ", ".join(_join_keys(view)) or "NULL"
+        known = view.batch_source.timestamp_field
+        query = f"""
+            SELECT * FROM read_parquet($files)
+            WHERE {known} <= $end AND ($after IS NULL OR {known} > $after)
+            QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {known} DESC) = 1
+            ORDER BY {known}
+        """
+        frame: pd.DataFrame = connect().con.execute(query, {"files": files, "end": end, "after": after}).df()
+        return frame
+
+    def _clear(self, store: "feast.FeatureStore", views: "list[FeatureView]") -> None:
+        entities = store.list_entities()
+        provider = store._get_provider()
+        for delete, keep in ((views, []), ([], views)):
+            provider.update_infra(store.project, delete, keep, [], entities, partial=True)
+
+    def _store(self, versions: Mapping[str, int]) -> "feast.FeatureStore":
+        """A store whose offline reads are pinned to table versions."""
+        from feast import FeatureStore
+        from feast.repo_config import RepoConfig
+
+        logging.getLogger("feast").setLevel(logging.ERROR)
+        path = self._settings.feature_store
+        text = string.Template(path.read_text(encoding="utf-8")).substitute(self._settings.environ())
+        config = YAML(typ="safe").load(text)
+        config["offline_store"]["versions"] = dict(versions)
+        return FeatureStore(config=RepoConfig(**config, repo_path=path.parent))
+
+    @cached_property
+    def _online_store(self) -> "feast.FeatureStore":
+        return self._store({})
+
+    @cached_property
+    def _objects(self) -> dict[str, Any]:
+        from feast import Entity, FeatureService, FeatureView
+
+        module = load_module(self._settings.repo, self._dataset, "views")
+        kinds = (Entity, FeatureView, FeatureService)
+        return {f"{type(item).__name__}:{item.name}": item for item in vars(module).values() if isinstance(item, kinds)}
+
+    def _service(self, name: str) -> "feast.FeatureService":
+        services = {key.partition(":")[2]: item for key, item in self._objects.items() if key.startswith("FeatureService:")}
+        if name not in services:
+            raise FeatureError(f"feature service {name!r}" + did_you_mean(name, services))
+        return services[name]
+
+    def _views(self, service: str) -> "list[FeatureView]":
+        names = [projection.name for projection in self._service(service).feature_view_projections]
+        return [self._objects[f"FeatureView:{name}"] for name in names]
+
+
+def _join_keys(view: "FeatureView") -> list[str]:
+    return sorted(key for key in view.join_keys if not key.startswith("__dummy"))
+
+
+def _table(view: "FeatureView") -> str:
+    path: str = view.batch_source.path
+    return path

@@ -1,0 +1,133 @@
+"""Running compiled pipelines with KFP's local runner, in processes of their own, with its cache."""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from fairlead.errors import PipelineError
+from fairlead.lineage.steps import PROGRESS_MARK, RUNNER_PID
+from fairlead.settings import Settings
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED = re.compile(r"Executing task '(?P<task>[\w-]+)'")
+_CACHED = re.compile(r"Task '?(?P<task>[\w-]+)'? cache hit")
+_ENDED = re.compile(r"Task '(?P<task>[\w-]+)' finished with status (?P<status>\w+)")
+_OWN_ERROR = re.compile(r"fairlead\.errors\.\w+: (?P<message>.*)")
+_ANY_ERROR = re.compile(r"(?P<message>[\w.]+(Error|Exception|Interrupt): .*)")
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """Something that happened to a task of a running pipeline."""
+
+    task: str
+    kind: Literal["started", "progress", "cached", "succeeded", "failed"]
+    seconds: float
+    """Since the task began."""
+    text: str = ""
+    """The line it printed, for `progress`."""
+
+
+class LocalPipelines:
+    """Runs a compiled pipeline on this machine: the very file that a cluster gets."""
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        """Outputs go to `root`/runs, cache entries to `root`/cache, logs to `root`/logs."""
+        self._settings = settings
+        self._root = root
+
+    def run(self, package: Path, arguments: Mapping[str, Any], on_event: Callable[[StepEvent], None]) -> Any:
+        """Run to the end; returns the pipeline's output.
+
+        A task whose code, inputs and parameters are those of an earlier one is not run again.
+
+        Raises:
+            PipelineError: a task failed; the message is its own, and names the log.
+        """
+        from kfp import components, local
+
+        logs = self._root / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        path = logs / f"{package.stem}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
+        with path.open("w", encoding="utf-8") as file, _environment(self._settings):
+            watch = _Watch(file, on_event)
+            with contextlib.redirect_stdout(watch):
+                local.init(
+                    runner=local.SubprocessRunner(use_venv=False),
+                    pipeline_root=str(self._root / "runs"),
+                    workspace_root=str(self._root / "runs"),
+                    enable_caching=True,
+                    cache_root=str(self._root / "cache"),
+                )
+                task = _call(components.load_component_from_file(str(package)), arguments, watch, path)
+        return task.output if len(task.outputs) == 1 else dict(task.outputs)
+
+
+def _call(pipeline: Any, arguments: Mapping[str, Any], watch: "_Watch", log: Path) -> Any:
+    try:
+        return pipeline(**arguments)
+    except RuntimeError as error:
+        message = "\n".join(watch.error) or str(error)
+        raise PipelineError(f"{message}\n(step {watch.task or '?'}; its whole log: {log})") from None
+
+
+@contextlib.contextmanager
+def _environment(settings: Settings) -> Any:
+    """What the steps' processes inherit."""
+    before = dict(os.environ)
+    os.environ.update(settings.environ())
+    os.environ.update({RUNNER_PID: str(os.getpid()), "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"})
+    # KFP calls `python3` by its name: let that be this interpreter.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class _Watch(io.TextIOBase):
+    """Takes what the runner prints: all of it to the log, and what it means to a callback."""
+
+    def __init__(self, log: TextIO, on_event: Callable[[StepEvent], None]) -> None:
+        self._log = log
+        self._on_event = on_event
+        self._rest = ""
+        self._began = time.monotonic()
+        self.task = ""
+        self.error: list[str] = []
+        """The error of the task that failed: its first line, and those that follow it."""
+
+    def write(self, text: str) -> int:
+        self._log.write(text)
+        self._log.flush()
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._line(_COLOUR.sub("", line).strip())
+        return len(text)
+
+    def _line(self, line: str) -> None:
+        if match := _STARTED.search(line):
+            self.task, self._began, self.error = match["task"], time.monotonic(), []
+            self._emit(self.task, "started")
+        elif match := _CACHED.search(line):
+            self._began = time.monotonic()
+            self._emit(match["task"], "cached")
+        elif match := _ENDED.search(line):
+            self._emit(match["task"], "succeeded" if match["status"] == "SUCCESS" else "failed")
+        elif line.startswith(PROGRESS_MARK):
+            self._emit(self.task, "progress", line.removeprefix(PROGRESS_MARK))
+        elif match := _OWN_ERROR.match(line) or _ANY_ERROR.match(line):
+            self.error = [match["message"]]
+        elif self.error and line and not line.startswith(("Traceback", "File ", "-----")):
+            self.error.append(line)
+
+    def _emit(self, task: str, kind: Any, text: str = "") -> None:
+        self._on_event(StepEvent(task, kind, time.monotonic() - self._began, text))

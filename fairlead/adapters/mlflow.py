@@ -1,0 +1,327 @@
+"""Tracking and registry on MLflow."""
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead.errors import RegistryError
+from fairlead.lineage.digest import hash_json
+from fairlead.lineage.record import Plan, RunRecord
+from fairlead.packaging.bundle import MODEL_FILE
+from fairlead.settings import Settings
+from fairlead.spec.dataset import did_you_mean
+from fairlead.training.tuning import TrialRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+RECORD_FILE = "record.json"
+TAG_DIGEST = "fairlead.bundle_digest"
+TAG_PLAN = "fairlead.plan_digest"
+TAG_CHAMPION = "fairlead.compared_with"
+TAG_STATUS = "fairlead.status"
+TAG_REASONS = "fairlead.reasons"
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version of a model in the registry."""
+
+    model: str
+    version: str
+    status: str
+    """`accepted` or `refused`, by the gates."""
+    reasons: list[str]
+    aliases: list[str]
+    run_id: str
+    created_at_ms: int
+
+
+class MlflowRegistry:
+    """The registry of models and of the runs that made them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def register(self, record: RunRecord, bundle: Path, plots: dict[str, str]) -> RegisteredVersion:
+        """Log a run with its trials, and register its model; an accepted one becomes the challenger.
+
+        Repeating it for the same bundle gives the version that is there. A killed registration leaves a run without a
+        version; the next one removes it.
+
+        Args:
+            record: everything that made the model.
+            bundle: the packaged folder.
+            plots: file name → SVG.
+        """
+        name = record.bundle.model
+        digest = hash_json(record.bundle.model_dump(mode="json"))
+        with self._client() as client:
+            found = self._by_tag(client, name, TAG_DIGEST, digest)
+            if found is None:
+                experiment = self._experiment(client, name)
+                self._remove_unfinished(client, experiment, digest)
+                run_id = self._log_run(client, experiment, record, digest, plots)
+                source = self._log_model(run_id, record, bundle)
+                self._ensure_model(client, name, record.bundle.description)
+                found = client.create_model_version(
+                    name, source, run_id=run_id, tags=_version_tags(record, digest), description=_headline(record)
+                )
+                client.set_terminated(run_id)
+            log.info("%s@%s, %s", name, found.version, "challenger" if record.accepted else "refused by its gates")
+            if record.accepted:
+                client.set_registered_model_alias(name, CHALLENGER, found.version)
+            return _registered(client.get_model_version(name, found.version))
+
+    def models(self) -> list[str]:
+        """Names of all registered models."""
+        with self._client() as client:
+            return sorted(item.name for item in client.search_registered_models())
+
+    def versions(self, model: str) -> list[RegisteredVersion]:
+        """All versions, newest first.
+
+        Raises:
+            RegistryError: there is no such model.
+        """
+        with self._client() as client:
+            found = client.search_model_versions(f"name='{model}'")
+            if not found:
+                models = [item.name for item in client.search_registered_models()]
+                raise RegistryError(f"model {model!r}" + did_you_mean(model, models))
+            newest = sorted(found, key=lambda item: int(item.version), reverse=True)
+            return [_registered(client.get_model_version(model, item.version)) for item in newest]
+
+    def resolve(self, model: str, version: str) -> RegisteredVersion:
+        """A version by its number or alias.
+
+        Raises:
+            RegistryError: there is none; the message lists what there is.
+        """
+        versions = self.versions(model)
+        for item in versions:
+            if version == item.version or version in item.aliases:
+                return item
+        known = [item.version for item in versions] + [alias for item in versions for alias in item.aliases]
+        raise RegistryError(f"version {model}@{version}" + did_you_mean(version, known))
+
+    def champion_to_beat(self, plan: Plan) -> str:
+        """The version that a run of `plan` is compared with; empty if there is none.
+
+        The champion, unless that is this plan's own product: then what it was compared with, so that a repeated run is
+        the same run.
+        """
+        with self._client() as client:
+            model = plan.model["name"]
+            found = client.search_model_versions(f"name='{model}'")
+            versions = [client.get_model_version(model, item.version) for item in found]
+            champion = next((item for item in versions if CHAMPION in item.aliases), None)
+            if champion is None:
+                return ""
+            if champion.tags.get(TAG_PLAN) == plan_digest(plan):
+                return str(champion.tags.get(TAG_CHAMPION, ""))
+            return str(champion.version)
+
+    def promote(self, version: RegisteredVersion) -> None:
+        """Make a version the champion.
+
+        Raises:
+            RegistryError: its gates refused it.
+        """
+        if version.status != "accepted":
+            reasons = "; ".join(version.reasons)
+            raise RegistryError(f"{version.model}@{version.version} was refused by its gates and stays so: {reasons}")
+        with self._client() as client:
+            client.set_registered_model_alias(version.model, CHAMPION, version.version)
+
+    def record(self, version: RegisteredVersion) -> RunRecord:
+        """Everything that made a version."""
+        with self._client() as client:
+            path = client.download_artifacts(version.run_id, RECORD_FILE)
+            return RunRecord.model_validate_json(Path(path).read_bytes())
+
+    @contextmanager
+    def _client(self) -> "Iterator[MlflowClient]":
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("DO_NOT_TRACK", "true")
+        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        import mlflow
+
+        mlflow.set_tracking_uri(self._settings.tracking_uri)
+        mlflow.set_registry_uri(self._settings.tracking_uri)
+        yield mlflow.MlflowClient()
+
+    def _experiment(self, client: "MlflowClient", name: str) -> str:
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(client.create_experiment(name, artifact_location=f"{self._settings.artifacts_uri}/{name}"))
+
+    def _remove_unfinished(self, client: "MlflowClient", experiment: str, digest: str) -> None:
+        """Runs of the same bundle that a killed registration left, and their trials."""
+        for run in client.search_runs([experiment], filter_string=f"tags.`{TAG_DIGEST}` = '{digest}'"):
+            children = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+            for item in (*children, run):
+                client.delete_run(item.info.run_id)
+
+    def _log_run(
+        self, client: "MlflowClient", experiment: str, record: RunRecord, digest: str, plots: dict[str, str]
+    ) -> str:
+        from mlflow.entities import Metric, Param
+
+        run = client.create_run(experiment, run_name=f"{record.bundle.model} {record.plan.as_of[:10]}")
+        run_id = str(run.info.run_id)
+        client.set_tag(run_id, TAG_DIGEST, digest)
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, run.info.start_time, 0) for name, value in _metrics(record).items()],
+            params=[Param(name, str(value)) for name, value in _params(record).items()],
+        )
+        self._log_inputs(client, run_id, record)
+        client.log_text(run_id, record.model_dump_json(indent=2), RECORD_FILE)
+        for file, svg in plots.items():
+            client.log_text(run_id, svg, f"plots/{file}")
+        for trial in record.training.trials:
+            self._log_trial(client, experiment, run_id, record, trial)
+        return run_id
+
+    def _log_inputs(self, client: "MlflowClient", run_id: str, record: RunRecord) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        sources = [
+            DatasetInput(
+                Dataset(
+                    name=table.name,
+                    digest=table.sha256[:32],
+                    source_type="uri",
+                    source=json.dumps({"uri": table.source, "delta_version": table.version, "rows": table.rows}),
+                ),
+                tags=[InputTag("mlflow.data.context", "source")],
+            )
+            for table in record.tables
+        ]
+        client.log_inputs(run_id, datasets=sources)
+
+    def _log_trial(
+        self, client: "MlflowClient", experiment: str, parent: str, record: RunRecord, trial: TrialRecord
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        tags = {"mlflow.parentRunId": parent, "fairlead.trial_state": trial.state}
+        run = client.create_run(experiment, run_name=f"trial {trial.number} {trial.candidate}", tags=tags)
+        metric = record.spec.tuning.optimise
+        values = [Metric(f"fold_{metric}", value, run.info.start_time, step) for step, value in enumerate(trial.folds)]
+        if trial.value is not None:
+            values.append(Metric(metric, trial.value, run.info.start_time, 0))
+        params = {"candidate": trial.candidate, **trial.params}
+        client.log_batch(run.info.run_id, metrics=values, params=[Param(key, str(item)) for key, item in params.items()])
+        client.set_terminated(run.info.run_id, status="FINISHED" if trial.state == "complete" else "KILLED")
+
+    def _log_model(self, run_id: str, record: RunRecord, bundle: Path) -> str:
+        import mlflow
+        import numpy as np
+        import onnx
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        width = len(record.bundle.signature.inputs)
+        signature = ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width), "features")]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, 2), "probabilities")]),
+        )
+        with mlflow.start_run(run_id=run_id, log_system_metrics=False):
+            # Pinned requirements: to infer them MLflow would run the model in a process of its own, for 8 s.
+            logged = mlflow.onnx.log_model(
+                onnx.load(bundle / MODEL_FILE), name="model", signature=signature, pip_requirements=["onnxruntime"]
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                Path(folder, "bundle.json").write_bytes((bundle / "bundle.json").read_bytes())
+                mlflow.log_artifacts(folder)
+        return str(logged.model_uri)
+
+    def _ensure_model(self, client: "MlflowClient", name: str, description: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(name, description=description)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+    def _by_tag(self, client: "MlflowClient", name: str, tag: str, value: str) -> "ModelVersion | None":
+        found = client.search_model_versions(f"name='{name}'")
+        return next((item for item in found if item.tags.get(tag) == value), None)
+
+
+def plan_digest(plan: Plan) -> str:
+    """Names a plan, whatever it is compared with."""
+    return hash_json(plan.model_dump(mode="json", exclude={"champion"}))
+
+
+def _registered(found: "ModelVersion") -> RegisteredVersion:
+    return RegisteredVersion(
+        model=found.name,
+        version=str(found.version),
+        status=found.tags[TAG_STATUS],
+        reasons=json.loads(found.tags[TAG_REASONS]),
+        aliases=sorted(found.aliases),
+        run_id=found.run_id,
+        created_at_ms=found.creation_timestamp,
+    )
+
+
+def _version_tags(record: RunRecord, digest: str) -> dict[str, str]:
+    return {
+        TAG_DIGEST: digest,
+        TAG_PLAN: plan_digest(record.plan),
+        TAG_CHAMPION: record.plan.champion,
+        TAG_STATUS: "accepted" if record.accepted else "refused",
+        TAG_REASONS: json.dumps(record.refusals),
+        "fairlead.git_commit": record.git_commit,
+        "fairlead.lock": record.lock,
+        "fairlead.code_version": record.plan.code_version,
+        "fairlead.as_of": record.plan.as_of,
+    }
+
+
+def _headline(record: RunRecord) -> str:
+    metrics = record.evaluation.metrics["roc_auc"]
+    return f"ROC AUC {metrics.value:.3f} [{metrics.low:.3f}, {metrics.high:.3f}] on the test period"
+
+
+def _metrics(record: RunRecord) -> dict[str, float]:
+    values = {f"test_{name}": item.value for name, item in record.evaluation.metrics.items()}
+    values |= {"parity_max_abs": record.parity.max_abs, "latency_p99_ms": record.evaluation.latency_p99_ms}
+    return values
+
+
+def _params(record: RunRecord) -> dict[str, Any]:
+    fixed: dict[str, Any] = {
+        "as_of": record.plan.as_of,
+        "candidate": record.training.candidate,
+        "threshold": record.training.threshold,
+        "code_version": record.plan.code_version,
+        "git_commit": record.git_commit,
+        "lock": record.lock,
+        "seed": record.spec.tuning.seed,
+        "champion": record.plan.champion or "none",
+    }
+    return (
+        fixed
+        | {f"best.{name}": value for name, value in record.training.params.items()}
+        | {f"version.{table}": version for table, version in record.versions.items()}
+        | {f"rows.{split}": rows for split, rows in record.training.rows.items()}
+    )

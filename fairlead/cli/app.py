@@ -1,0 +1,148 @@
+"""The commands."""
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fairlead.settings import find_repo, laptop
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="An ML platform for Kubeflow in one Git repository.")
+
+REFUSED = 3
+"""Exit code of a run whose model the gates refused."""
+DEFAULT_AS_OF = "2013-04-01"
+
+Home = Annotated[Path, typer.Option(help="The folder that holds everything a run writes.", envvar="FAIRLEAD_HOME")]
+AsOf = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Run as if this day had just begun where the data is from.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Name = Annotated[str, typer.Argument(help="A model: `flight-delay`; of a version or alias: `flight-delay@3`.")]
+
+HOME = Path(".fairlead")
+
+
+@app.command()
+def demo(
+    home: Home = HOME,
+    as_of: AsOf = datetime.fromisoformat(DEFAULT_AS_OF),
+    days: Annotated[int, typer.Option(min=1, help="Days after --as-of whose flights the endpoint is asked about.")] = 2,
+) -> None:
+    """Run the whole loop on a year of flights: data, features, model, endpoint, report."""
+    from fairlead.cli.runs import run_demo
+
+    accepted = run_demo("flight-delay", home, as_of.date(), days, _console())
+    raise typer.Exit(0 if accepted else REFUSED)
+
+
+@app.command()
+def run(
+    model: Annotated[str, typer.Argument(help="The model to train.")],
+    home: Home = HOME,
+    as_of: AsOf = datetime.fromisoformat(DEFAULT_AS_OF),
+) -> None:
+    """Train a model: the pipeline train_and_release. An accepted one becomes the challenger."""
+    from fairlead.cli.runs import run_training
+
+    accepted = run_training(model, home, as_of.date(), _console())
+    raise typer.Exit(0 if accepted else REFUSED)
+
+
+@app.command()
+def check(json_output: Json = False) -> None:
+    """Check all specs and what they refer to."""
+    from fairlead.render.check import check_specs
+
+    problems, found = check_specs(find_repo())
+    if json_output:
+        _print_json({"problems": problems, **found})
+    else:
+        for problem in problems:
+            _console(stderr=True).print(problem, markup=False)
+        if not problems:
+            _console().print(f"{len(found['datasets'])} dataset(s) and {len(found['models'])} model(s) are fine")
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def render(
+    check_only: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a file is not up to date.")] = False,
+) -> None:
+    """Write what is made from specs and code and committed: JSON schemas, compiled pipelines, the command reference."""
+    from fairlead.render.files import render_all
+
+    stale = render_all(find_repo(), write=not check_only)
+    for path in stale:
+        _console().print(f"{'not up to date: ' if check_only else 'wrote '}{path}", highlight=False)
+    raise typer.Exit(1 if check_only and stale else 0)
+
+
+@app.command()
+def models(home: Home = HOME, json_output: Json = False) -> None:
+    """List the versions of all models."""
+    from fairlead.cli.show import list_models
+
+    list_models(laptop(home, find_repo()), _console(), json_output)
+
+
+@app.command()
+def show(model: Name, home: Home = HOME, json_output: Json = False) -> None:
+    """Print everything that made a version; without one, of the champion, else of the newest."""
+    from fairlead.cli.show import show_version
+
+    show_version(model, laptop(home, find_repo()), _console(), json_output)
+
+
+@app.command()
+def reproduce(model: Name, home: Home = HOME) -> None:
+    """Train a version again, from its record and in a folder of its own, and compare the bytes of the models."""
+    from fairlead.cli.runs import run_again
+
+    same = run_again(model, home, _console())
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command()
+def promote(model: Name, home: Home = HOME) -> None:
+    """Make a version the champion. One that its gates refused is not promoted."""
+    from fairlead.adapters.mlflow import MlflowRegistry
+    from fairlead.cli.show import find_version
+
+    registry = MlflowRegistry(laptop(home, find_repo()))
+    version = find_version(registry, model)
+    registry.promote(version)
+    _console().print(f"{version.model}@{version.version} is the champion", highlight=False)
+
+
+@app.command()
+def serve(
+    model: Name,
+    home: Home = HOME,
+    host: Annotated[str, typer.Option(help="Where to listen; this machine only, unless told otherwise.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="v1 and v2 over HTTP.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(help="v2 over gRPC; 0 turns it off.")] = 8081,
+) -> None:
+    """Serve a version with KServe's model server; without one, the champion, else the newest accepted."""
+    from fairlead.adapters.mlflow import MlflowRegistry
+    from fairlead.cli.show import find_version
+
+    settings = laptop(home, find_repo())
+    version = find_version(MlflowRegistry(settings), model)
+    bundle = Path(settings.bundles_uri, version.model, version.version)
+    os.environ.update(settings.environ())
+    words = ["--bundle", str(bundle), "--host", host, "--http-port", str(port), "--grpc-port", str(grpc_port)]
+    # The server takes this process's place: signals and the exit code are its own.
+    os.execv(sys.executable, [sys.executable, "-m", "serving", *words])
+
+
+def _console(stderr: bool = False) -> Console:
+    return Console(file=sys.stderr if stderr else sys.stdout, soft_wrap=True)
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+

@@ -1,0 +1,171 @@
+"""Commands that run a pipeline."""
+
+import shutil
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from fairlead.cli.progress import ConsoleProgress
+from fairlead.errors import SpecError
+from fairlead.home import lock_home
+from fairlead.report.summary import Summary
+from fairlead.settings import find_repo
+from fairlead.spec import DatasetSpec, ModelSpec, load_dataset, load_model
+
+if TYPE_CHECKING:
+    from fairlead.demo.flow import Flow
+
+
+def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> bool:
+    """The whole loop; returns whether the model was accepted."""
+    with lock_home(home):
+        console.print(f"[bold]Fairlead[/] runs the loop on a year of flights, as if it were {day}\n", highlight=False)
+        flow, progress = _flow(name, home, day, console)
+        with progress.running():
+            version, record, docs = flow.train(flow.plan())
+            result = None
+            if record.accepted:
+                result = flow.replay(version, record, days)
+                flow.promote(version)
+            path, summary = flow.report(version, record, docs, result)
+        _print_figures(summary, console)
+        console.print(f"\nreport  [bold]{path}[/]", highlight=False)
+        for command in summary.next:
+            console.print(f"next    [cyan]{command.command}[/]  [dim]{command.does}[/]", highlight=False)
+        _print_refusals(record.refusals, console)
+        return record.accepted
+
+
+def run_training(name: str, home: Path, day: date, console: Console) -> bool:
+    """The pipeline and the report; returns whether the model was accepted."""
+    with lock_home(home):
+        flow, progress = _flow(name, home, day, console)
+        with progress.running():
+            version, record, docs = flow.train(flow.plan())
+            path, summary = flow.report(version, record, docs, None)
+        _print_figures(summary, console)
+        console.print(f"\nreport  [bold]{path}[/]", highlight=False)
+        _print_refusals(record.refusals, console)
+        return record.accepted
+
+
+def run_again(name: str, home: Path, console: Console) -> bool:
+    """Train a version again from its record; returns whether the model is the same to the byte."""
+    from fairlead.adapters.mlflow import MlflowRegistry
+    from fairlead.cli.show import find_version
+    from fairlead.demo.flow import Flow
+    from fairlead.lineage.code import code_version, lock_hash
+    from fairlead.settings import laptop
+
+    repo = find_repo()
+    with lock_home(home):
+        registry = MlflowRegistry(laptop(home, repo))
+        version = find_version(registry, name)
+        record = registry.record(version)
+        for what, then, now in (
+            ("code", record.plan.code_version, code_version(repo)),
+            ("environment", record.lock, lock_hash(repo)),
+        ):
+            if then != now:
+                console.print(f"[yellow]the {what} was {then} and is {now}: check out {record.git_commit} to have it[/]")
+        scratch = home / "reproduce" / f"{version.model}-{version.version}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        if record.plan.champion:
+            champion = Path("bundles", version.model, record.plan.champion)
+            shutil.copytree(home / champion, scratch / champion)
+        progress = ConsoleProgress(console)
+        flow = Flow(
+            home=scratch,
+            repo=repo,
+            dataset=DatasetSpec.model_validate(record.plan.dataset),
+            model=record.spec,
+            as_of=datetime.fromisoformat(record.plan.as_of),
+            progress=progress,
+            titles=_titles(repo),
+        )
+        with progress.running():
+            _, again, _ = flow.train(record.plan)
+    return _print_comparison(record.bundle.files, again.bundle.files, console)
+
+
+def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, ConsoleProgress]":
+    repo = find_repo()
+    progress = ConsoleProgress(console)
+    progress.begin("start", "Starting")
+    from fairlead.demo.flow import Flow, as_of_date
+
+    model, dataset = _specs(repo, name)
+    flow = Flow(
+        home=home.resolve(),
+        repo=repo,
+        dataset=dataset,
+        model=model,
+        as_of=as_of_date(day, dataset),
+        progress=progress,
+        titles=_titles(repo),
+    )
+    return flow, progress
+
+
+def _specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
+    path = repo / "pipelines" / "models" / f"{name}.yaml"
+    if not path.exists():
+        from fairlead.spec.dataset import did_you_mean
+
+        known = [file.stem for file in path.parent.glob("*.yaml")]
+        raise SpecError(f"model {name!r}" + did_you_mean(name, known))
+    model = load_model(path)
+    return model, load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
+
+
+def _titles(repo: Path) -> dict[str, str]:
+    """Task → display name, from the compiled pipelines."""
+    from ruamel.yaml import YAML
+
+    titles = {}
+    for path in sorted((repo / "pipelines" / "compiled").glob("*.yaml")):
+        for document in YAML(typ="safe").load_all(path.read_text(encoding="utf-8")):
+            for task, spec in document.get("root", {}).get("dag", {}).get("tasks", {}).items():
+                titles[task] = spec["taskInfo"]["name"]
+    return titles
+
+
+def _print_figures(summary: Summary, console: Console) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    auc = summary.evaluation.metric("roc_auc")
+    if auc is not None:
+        table.add_row("ROC AUC, test period", f"[bold]{auc.value:.3f}[/] [{auc.low:.3f}, {auc.high:.3f}]")
+    for baseline in summary.evaluation.baselines:
+        if baseline.metric == "roc_auc":
+            table.add_row(f"  against {baseline.name}", f"{baseline.value:.3f}")
+    if summary.replay is not None:
+        replay = summary.replay
+        table.add_row(
+            "ROC AUC, endpoint", f"[bold]{replay.roc_auc:.3f}[/] [{replay.roc_auc_low:.3f}, {replay.roc_auc_high:.3f}]"
+        )
+        table.add_row("  flights asked about", f"{replay.answered:,} of {replay.requests:,}")
+        table.add_row("  median latency", f"{replay.latency_p50_ms:.1f} ms")
+    if summary.bundle is not None and summary.bundle.parity is not None:
+        table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.0e}")
+    passed = sum(gate.passed for gate in summary.evaluation.gates)
+    table.add_row("gates", f"{passed} of {len(summary.evaluation.gates)} passed")
+    table.add_row("version", f"{summary.run.model}@{summary.run.version} ({', '.join(summary.registry.aliases) or 'no alias'})")
+    table.add_row("time", f"{summary.run.seconds:.0f} s")
+    console.print()
+    console.print(table, highlight=False)
+
+
+def _print_refusals(refusals: list[str], console: Console) -> None:
+    for refusal in refusals:
+        console.print(f"[red]refused[/] {refusal}", highlight=False)
+
+
+def _print_comparison(then: dict[str, str], now: dict[str, str], console: Console) -> bool:
+    for name, digest in then.items():
+        same = now.get(name) == digest
+        verdict = "[green]identical[/]" if same else f"[red]differs[/], now {now.get(name)}"
+        console.print(f"{name}  {digest}  {verdict}", highlight=False)
+    return then == now

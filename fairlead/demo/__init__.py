@@ -1,0 +1,1 @@
+"""The whole loop on a laptop, on the example's data."""

@@ -1,0 +1,264 @@
+"""The steps of `fairlead run` and `fairlead demo`."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.endpoint import serve_in_background
+from fairlead.adapters.feast import FeastFeatures
+from fairlead.adapters.kfp import LocalPipelines, StepEvent
+from fairlead.adapters.mlflow import MlflowRegistry, RegisteredVersion
+from fairlead.demo.replay import replay
+from fairlead.errors import EndpointError
+from fairlead.features.training_set import ASKED_AT, rows_asked_between
+from fairlead.lineage.code import code_version
+from fairlead.lineage.digest import hash_json
+from fairlead.lineage.record import Plan, RunRecord
+from fairlead.lineage.steps import whole_numbers
+from fairlead.packaging.session import ScoringSession
+from fairlead.report.build import Circumstances, summarise
+from fairlead.report.html import write_report
+from fairlead.report.summary import NextCommand, Replay, Step, Summary
+from fairlead.settings import Settings, laptop
+from fairlead.spec import DatasetSpec, ModelSpec
+from fairlead.tables.ingest import fingerprints
+from fairlead.training.splits import days_before, midnight
+
+PARITY_TOLERANCE = 1e-6
+"""Between an answer of the endpoint and the offline score of the same row."""
+
+
+class Progress(Protocol):
+    """Where a flow says how far it is."""
+
+    def begin(self, name: str, title: str) -> None:
+        """A step begins."""
+        ...
+
+    def update(self, text: str) -> None:
+        """How far the current step is."""
+        ...
+
+    def end(self, step: Step) -> None:
+        """The current step is over."""
+        ...
+
+
+@dataclass
+class Flow:
+    """One run in one home. Each method is a step that a killed run repeats, or finds done."""
+
+    home: Path
+    repo: Path
+    dataset: DatasetSpec
+    model: ModelSpec
+    as_of: datetime
+    progress: Progress
+    titles: Mapping[str, str]
+    """Task → its display name in the compiled pipelines."""
+    steps: list[Step] = field(default_factory=list)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def settings(self) -> Settings:
+        """Everything in the home."""
+        return laptop(self.home, self.repo)
+
+    def plan(self) -> Plan:
+        """What the run will be made from, as it is now."""
+        with_champion = {
+            "dataset": self.dataset.to_parameter(),
+            "model": self.model.to_parameter(),
+            "sources": fingerprints(self.dataset),
+            "as_of": self.as_of.isoformat(),
+            "code_version": code_version(self.repo),
+        }
+        draft = Plan(**with_champion, champion="")
+        return draft.model_copy(update={"champion": MlflowRegistry(self.settings).champion_to_beat(draft)})
+
+    def train(self, plan: Plan) -> tuple[RegisteredVersion, RunRecord, Path]:
+        """Run the pipeline; returns the registered version, its record and the data docs."""
+        Path(self.settings.feast_uri).mkdir(parents=True, exist_ok=True)
+        outputs = self._run("train_and_release", plan.model_dump(mode="json"))
+        registry = MlflowRegistry(self.settings)
+        version = registry.resolve(self.model.name, outputs["version"])
+        return version, registry.record(version), Path(outputs["quality_docs"].path)
+
+    def replay(self, version: RegisteredVersion, record: RunRecord, days: int) -> Replay:
+        """Refresh the features for the days after the run, then ask an endpoint about each of their rows.
+
+        Raises:
+            EndpointError: an answer differs from the offline score.
+        """
+        end = days_before(self.as_of, -days, self.dataset.timezone)
+        refresh = {
+            "dataset": record.plan.dataset,
+            "sources": record.plan.sources,
+            "as_of": end.isoformat(),
+            "code_version": record.plan.code_version,
+        }
+        key = hash_json({**refresh, "bundle": record.bundle.model_dump(mode="json"), "days": days})
+        stored = self.home / "replay" / f"{key[:32]}.json"
+        if stored.exists():
+            self._step("replay", "Ask the endpoint", lambda: None, cached=True)
+            return Replay.model_validate_json(stored.read_bytes())
+        tables = self._run("refresh_features", refresh)
+        clean, features = whole_numbers(tables["clean"]), whole_numbers(tables["features"])
+        result = self._replay(version, clean, features, end)
+        difference = result.max_abs_difference
+        if difference is None or difference > PARITY_TOLERANCE:
+            raise EndpointError(f"answers and offline scores must agree within {PARITY_TOLERANCE}, but differ by {difference}")
+        stored.parent.mkdir(parents=True, exist_ok=True)
+        aside = stored.with_suffix(".part")
+        aside.write_text(result.model_dump_json(), encoding="utf-8")
+        aside.replace(stored)
+        return result
+
+    def _replay(
+        self, version: RegisteredVersion, clean: Mapping[str, int], features: Mapping[str, int], end: datetime
+    ) -> Replay:
+        store, service = FeastFeatures(self.settings, self.dataset.name), self.model.features
+        bundle = Path(self.settings.bundles_uri, version.model, version.version)
+        with ExitStack() as stack:
+
+            def publish_first() -> str:
+                written = store.publish(service, features, None, self.as_of)
+                return f"{written:,} rows known by {self.as_of.isoformat()}"
+
+            def start() -> str:
+                log = self.home / "logs" / "serving.log"
+                self.endpoint = stack.enter_context(
+                    serve_in_background([bundle], log, environ=self.settings.environ())
+                )
+                return f"{version.model}@{version.version} at {self.endpoint.url}"
+
+            def ask() -> Replay:
+                keys = store.describe(service).entities
+                tables = DeltaTables(self.settings.tables_uri)
+                rows = rows_asked_between(self.model, self.dataset, clean, tables, keys, self.as_of, end)
+                rows = rows[rows[ASKED_AT] + self._asked_before() < end].reset_index(drop=True)
+                offline = store.historical(service, rows, features)
+                published = self.as_of
+
+                def publish(until: datetime) -> None:
+                    nonlocal published
+                    if until > published:
+                        store.publish(service, features, published, until)
+                        published = until
+
+                def tell(done: int, total: int) -> None:
+                    self.progress.update(f"{done:,} of {total:,}")
+
+                return replay(
+                    offline, ScoringSession.open(bundle), self.endpoint, publish, self.dataset.timezone, tell
+                )
+
+            self._step("publish-features", "Publish features online", publish_first)
+            self._step("serve", "Start the endpoint", start)
+            return self._step("replay", "Ask the endpoint", ask, detail=_replayed)
+
+    def _asked_before(self) -> timedelta:
+        """The clean table ends with events before the end; rows asked about later are not all in it."""
+        return -self.model.rows.ask_offset
+
+    def promote(self, version: RegisteredVersion) -> None:
+        """Make the version the champion."""
+
+        def change() -> str:
+            MlflowRegistry(self.settings).promote(version)
+            return f"{version.model}@{version.version} is the champion"
+
+        self._step("promote", "Promote", change)
+
+    def report(
+        self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None
+    ) -> tuple[Path, Summary]:
+        """Write the report."""
+        folder = self.home / "report"
+
+        def write() -> tuple[Path, Summary]:
+            fresh = MlflowRegistry(self.settings).resolve(version.model, version.version)
+            summary = summarise(
+                record,
+                Circumstances(
+                    version=version.version,
+                    aliases=tuple(fresh.aliases),
+                    run_id=version.run_id,
+                    tracking_uri=self.settings.tracking_uri,
+                    started_at=self.started,
+                    seconds=(datetime.now(UTC) - self.started).total_seconds(),
+                    home=str(self.home),
+                    steps=tuple(self.steps),
+                    data_docs=_relative(docs / "index.html", folder),
+                    bundle=Path(self.settings.bundles_uri, version.model, version.version),
+                    replay=result,
+                    next=_next_commands(version),
+                ),
+            )
+            return write_report(summary, folder), summary
+
+        return self._step("report", "Write the report", write, detail=lambda made: str(made[0]))
+
+    def _run(self, pipeline: str, arguments: Mapping[str, Any]) -> Any:
+        package = self.repo / "pipelines" / "compiled" / f"{pipeline}.yaml"
+        return LocalPipelines(self.settings, self.home).run(package, arguments, self._on_event)
+
+    def _on_event(self, event: StepEvent) -> None:
+        title = self.titles.get(event.task, event.task)
+        match event.kind:
+            case "started":
+                self._detail = ""
+                self.progress.begin(event.task, title)
+            case "progress":
+                self._detail = event.text
+                self.progress.update(event.text)
+            case "cached":
+                self.progress.begin(event.task, title)
+                self._end(Step(name=event.task, title=title, seconds=event.seconds, cached=True))
+            case "succeeded":
+                self._end(Step(name=event.task, title=title, seconds=event.seconds, detail=self._detail))
+
+    def _step(
+        self, name: str, title: str, action: Callable[[], Any], *, cached: bool = False,
+        detail: Callable[[Any], str] = lambda result: result or "",
+    ) -> Any:
+        began = time.monotonic()
+        self.progress.begin(name, title)
+        result = action()
+        text = "" if cached else detail(result)
+        self._end(Step(name=name, title=title, seconds=time.monotonic() - began, cached=cached, detail=text))
+        return result
+
+    def _end(self, step: Step) -> None:
+        self.steps.append(step)
+        self.progress.end(step)
+
+
+def as_of_date(day: date, dataset: DatasetSpec) -> datetime:
+    """The beginning of a day where the data is from."""
+    return midnight(day, dataset.timezone)
+
+
+def _replayed(result: Replay) -> str:
+    return f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.0e}"
+
+
+def _relative(target: Path, folder: Path) -> str | None:
+    import os
+
+    return Path(os.path.relpath(target, folder)).as_posix() if target.exists() else None
+
+
+def _next_commands(version: RegisteredVersion) -> tuple[NextCommand, ...]:
+    name = version.model
+    return (
+        NextCommand(command=f"fairlead serve {name}", does="serves the champion at http://127.0.0.1:8080"),
+        NextCommand(command=f"fairlead show {name}@{version.version}", does="prints everything that made this version"),
+        NextCommand(command=f"fairlead reproduce {name}@{version.version}", does="trains it again and compares the bytes"),
+        NextCommand(command="fairlead demo --as-of 2013-05-01", does="trains a challenger a month later"),
+    )

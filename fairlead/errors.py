@@ -1,0 +1,45 @@
+"""Errors a user can act on: each message states the rule, the value and where it came from."""
+
+
+class FairleadError(Exception):
+    """Base of all errors that are the input's or the environment's fault, not the program's."""
+
+
+class SpecError(FairleadError):
+    """A dataset or model file breaks a rule; the message holds one line a problem."""
+
+
+class SourceError(FairleadError):
+    """A source is missing, unreadable or not of the declared shape."""
+
+
+class QualityError(FairleadError):
+    """A critical expectation failed: nothing is learnt from this data."""
+
+
+class FeatureError(FairleadError):
+    """A feature definition, a feature table or the online store is not as declared."""
+
+
+class TrainingError(FairleadError):
+    """There is nothing to train on, or a candidate cannot be fitted."""
+
+
+class BundleError(FairleadError):
+    """A bundle is incomplete, corrupt or does not fit its signature."""
+
+
+class RegistryError(FairleadError):
+    """The registry has no such model, version or alias."""
+
+
+class PipelineError(FairleadError):
+    """A step of a pipeline failed; the message is the step's own."""
+
+
+class HomeError(FairleadError):
+    """The home folder cannot be written, is full, or is in use by another run."""
+
+
+class EndpointError(FairleadError):
+    """The endpoint did not start, did not answer or answered wrongly."""

@@ -1,0 +1,1 @@
+"""Features: written once, the same offline and online, and never known too early."""

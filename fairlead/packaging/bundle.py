@@ -1,0 +1,98 @@
+"""The bundle folder: `model.onnx` and `bundle.json`, the same for a server, a batch job and Triton."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fairlead.errors import BundleError, HomeError
+from fairlead.lineage.digest import hash_file
+from fairlead.packaging.signature import Signature
+
+MODEL_FILE = "model.onnx"
+BUNDLE_FILE = "bundle.json"
+
+
+class Bundle(BaseModel):
+    """What `bundle.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    format: Literal[1] = 1
+    model: str
+    description: str
+    version: str | None = None
+    """Given by the registry; None until then."""
+    task: Literal["binary"]
+    candidate: str
+    """Which algorithm won the tuning."""
+    signature: Signature
+    """The graph takes one tensor `features`, FP32 [n, d], and returns one tensor `probabilities`, FP32 [n, 2]."""
+    threshold: float
+    """A score at or above it is a yes."""
+    feature_service: str
+    dataset: str
+    as_of: str
+    """The run knew nothing later than this instant."""
+    tables: dict[str, int]
+    """Table → version that the model was made from."""
+    code_version: str
+    lock: str
+    spec_digest: str
+    opset: int
+    files: dict[str, str]
+    """File → SHA-256."""
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: a file is missing, or its bytes are not those that were packaged.
+    """
+    path = folder / BUNDLE_FILE
+    try:
+        bundle = Bundle.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{folder}: is no bundle: there is no {BUNDLE_FILE}") from None
+    except ValidationError as error:
+        raise BundleError(f"{path}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+    for name, expected in bundle.files.items():
+        if not (folder / name).is_file():
+            raise BundleError(f"{folder}: {name} is missing")
+        found = hash_file(folder / name)
+        if found != expected:
+            raise BundleError(f"{folder / name}: SHA-256 must be {expected}, but is {found}")
+    return bundle
+
+
+def release_bundle(packaged: Path, target: Path, version: str) -> Bundle:
+    """Copy a packaged bundle to its place under a version; repeating it changes nothing.
+
+    Raises:
+        BundleError: another model already lies there.
+        HomeError: the place cannot be written.
+    """
+    bundle = load_bundle(packaged).model_copy(update={"version": version})
+    if target.exists():
+        if load_bundle(target) != bundle:
+            raise BundleError(f"{target}: holds another bundle than the one to be released as version {version}")
+        return bundle
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".release-", dir=target.parent))
+        shutil.copytree(packaged, aside, dirs_exist_ok=True)
+        write_bundle(bundle, aside)
+        aside.chmod(0o755)
+        os.rename(aside, target)
+    except OSError as error:
+        raise HomeError(f"cannot write the bundle to {target}: {error.strerror}") from None
+    return bundle
+
+
+def write_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write `bundle.json` into a folder."""
+    (folder / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,83 @@
+"""How columns become the one float32 matrix that a model sees: the same code in training, batch and serving."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from fairlead.errors import BundleError
+
+UNKNOWN_CATEGORY = -1.0
+"""The code of a category that training did not see, and of a missing one."""
+
+Matrix = npt.NDArray[np.float32]
+
+
+class Input(BaseModel):
+    """One column of the matrix."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """A request column, or `<view>__<feature>`."""
+    source: Literal["request", "feature"]
+    """Sent by the caller, or looked up."""
+    kind: Literal["number", "category"]
+    categories: list[str] = []
+    """In the order of their codes 0, 1, 2, …"""
+
+
+class Signature(BaseModel):
+    """The columns of the matrix, in order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: list[Input]
+    entities: list[str]
+    """Keys by which features are looked up; the caller sends them."""
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in the matrix's order."""
+        return [item.name for item in self.inputs]
+
+    @property
+    def request_columns(self) -> list[str]:
+        """What a caller sends: the inputs it knows, then the entity keys that are not among them."""
+        known = [item.name for item in self.inputs if item.source == "request"]
+        return known + [name for name in self.entities if name not in known]
+
+    def matrix(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
+        """Encode columns: shape [n, d], float32; a missing number is NaN, an unknown category -1.
+
+        Raises:
+            BundleError: a column is missing, of another length, or holds something that is no number.
+        """
+        missing = [item.name for item in self.inputs if item.name not in columns]
+        if missing:
+            raise BundleError(f"column {missing[0]!r} is required, but missing; required are {', '.join(self.names)}")
+        rows = len(columns[self.inputs[0].name])
+        result = np.empty((rows, len(self.inputs)), dtype=np.float32)
+        for index, item in enumerate(self.inputs):
+            values = columns[item.name]
+            if len(values) != rows:
+                raise BundleError(f"column {item.name!r} must have {rows} values like the others, but has {len(values)}")
+            result[:, index] = _codes(item, values) if item.kind == "category" else _numbers(item, values)
+        return result
+
+
+def _codes(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
+    code = {category: float(index) for index, category in enumerate(item.categories)}
+    return np.fromiter((code.get(value, UNKNOWN_CATEGORY) for value in values), dtype=np.float32, count=len(values))
+
+
+def _numbers(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+        return values.astype(np.float32)
+    try:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
+    except (TypeError, ValueError):
+        wrong = next(value for value in values if not isinstance(value, (int, float, np.number)) and value is not None)
+        raise BundleError(f"column {item.name!r} must hold numbers, but holds {wrong!r}") from None

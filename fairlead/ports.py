@@ -1,0 +1,96 @@
+"""What the logic needs from outside, as small Protocols; `fairlead/adapters/` has one file for each outside system."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+class TableStore(Protocol):
+    """Versioned tables, named `<dataset>/<layer>/<table>`."""
+
+    def write(self, name: str, rows: "pa.Table", *, key: str, notes: Mapping[str, str]) -> int:
+        """Make `rows` the newest version, unless one was written under the same `key`; return that version.
+
+        `key` names everything that the rows were made from. `notes` are kept with the version.
+        All or nothing: a killed write leaves the table as it was.
+        """
+        ...
+
+    def find(self, name: str, key: str) -> int | None:
+        """The version written under `key`, if any."""
+        ...
+
+    def files(self, name: str, version: int) -> list[str]:
+        """The Parquet files that make up a version.
+
+        Raises:
+            SourceError: there is no such table or version.
+        """
+        ...
+
+    def notes(self, name: str, version: int) -> dict[str, str]:
+        """What was kept with a version."""
+        ...
+
+
+class FeatureStore(Protocol):
+    """Feature views and services of one dataset, offline and online."""
+
+    def describe(self, service: str) -> "ServiceDescription":
+        """The views, features and entities of a service.
+
+        Raises:
+            FeatureError: there is no such service; the message names the nearest.
+        """
+        ...
+
+    def historical(self, service: str, rows: "pd.DataFrame", versions: Mapping[str, int]) -> "pd.DataFrame":
+        """`rows` with the features that were known at each row's `event_timestamp`, in the order of `rows`.
+
+        Args:
+            service: name of a feature service.
+            rows: entity keys, `event_timestamp`, and any columns to keep.
+            versions: feature table → Delta version.
+        """
+        ...
+
+    def publish(self, versions: Mapping[str, int], start: datetime | None, end: datetime) -> int:
+        """Bring the online store up to `end` with rows known in (start, end]; return how many rows were written."""
+        ...
+
+    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
+        """`<view>__<feature>` → one value an entity row; None where missing or older than the view's TTL."""
+        ...
+
+
+class ServiceDescription(Protocol):
+    """A feature service, as the rest of the platform sees it."""
+
+    @property
+    def entities(self) -> list[str]:
+        """Join keys, sorted."""
+        ...
+
+    @property
+    def features(self) -> list[str]:
+        """`<view>__<feature>`, in the order of the service."""
+        ...
+
+    @property
+    def tables(self) -> list[str]:
+        """The feature tables behind the views."""
+        ...
+
+
+class Settings(Protocol):
+    """Where things are kept."""
+
+    @property
+    def repo(self) -> Path:
+        """The checkout."""
+        ...

@@ -1,0 +1,1 @@
+"""What is made from specs and code, and committed."""

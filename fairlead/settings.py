@@ -1,0 +1,77 @@
+"""What the environment supplies: where things are kept. Read once, at an entry point; prefix `FAIRLEAD_`."""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fairlead.errors import HomeError
+
+
+class Settings(BaseSettings):
+    """Where things are kept. Nothing has a default: a deployment states all of them."""
+
+    model_config = SettingsConfigDict(env_prefix="FAIRLEAD_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    repo: Path
+    """The checkout that holds feature_repo/ and pipelines/."""
+    tables_uri: str
+    """Root of the Delta tables: `<root>/<dataset>/{raw,clean,features}/<table>`."""
+    feature_store: Path
+    """The feature_store.yaml of this environment."""
+    feast_uri: str
+    """Root of Feast's registry and, on a laptop, of its online store."""
+    tracking_uri: str
+    """MLflow's address, or a database URI."""
+    artifacts_uri: str
+    """Where MLflow keeps artifacts."""
+    bundles_uri: str
+    """Root of the released bundles: `<root>/<model>/<version>/`."""
+
+    def environ(self) -> dict[str, str]:
+        """The variables that make `from_environment` return these settings."""
+        return {f"FAIRLEAD_{name.upper()}": str(value) for name, value in self.model_dump().items()}
+
+
+def from_environment() -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        HomeError: a variable is missing; the message names it.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # fields come from the environment
+    except ValidationError as error:
+        missing = ", ".join(f"FAIRLEAD_{str(detail['loc'][0]).upper()}" for detail in error.errors())
+        raise HomeError(f"the environment must set {missing}") from None
+
+
+def laptop(home: Path, repo: Path) -> Settings:
+    """Everything in one folder, no servers."""
+    home = home.resolve()
+    return Settings(
+        repo=repo.resolve(),
+        tables_uri=str(home / "tables"),
+        feature_store=repo.resolve() / "feature_repo" / "envs" / "laptop" / "feature_store.yaml",
+        feast_uri=str(home / "feast"),
+        tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
+        artifacts_uri=str(home / "mlflow"),
+        bundles_uri=str(home / "bundles"),
+    )
+
+
+def find_repo(start: Path | None = None) -> Path:
+    """The nearest folder, upwards from `start` or the working directory, that holds a feature_repo/.
+
+    Raises:
+        HomeError: there is none.
+    """
+    named = os.environ.get("FAIRLEAD_REPO")
+    if named and start is None:
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "feature_repo").is_dir() and (folder / "pipelines").is_dir():
+            return folder
+    raise HomeError(f"no folder from {here} upwards holds feature_repo/ and pipelines/; call this inside a checkout")

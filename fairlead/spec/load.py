@@ -1,0 +1,135 @@
+"""Reads spec files; every problem is told with its file, line, path of keys, rule and value."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from fairlead.errors import SpecError
+from fairlead.spec.dataset import DatasetSpec
+from fairlead.spec.model import ModelSpec
+
+AnySpec = TypeVar("AnySpec", bound=BaseModel)
+
+
+def load_dataset(path: Path) -> DatasetSpec:
+    """Read one `dataset.yaml`.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _load(path, DatasetSpec, expected_name=path.parent.name)
+
+
+def load_model(path: Path) -> ModelSpec:
+    """Read one model file.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _load(path, ModelSpec, expected_name=path.stem)
+
+
+def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:
+    tree = _parse(path)
+    try:
+        spec = kind.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError("\n".join(_explain(path, kind, tree, detail) for detail in error.errors())) from None
+    name = getattr(spec, "name", None)
+    if name != expected_name:
+        raise SpecError(f"{path}:{_line(tree, ('name',))}: name must be {expected_name!r} like its place, but is {name!r}")
+    return spec
+
+
+def _parse(path: Path) -> Any:
+    try:
+        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{path}:{line}: is not YAML: {error.problem}") from None
+    if not isinstance(tree, dict):
+        raise SpecError(f"{path}:1: must be a mapping of keys to values, but is {type(tree).__name__}")
+    return tree
+
+
+def _explain(path: Path, kind: type[BaseModel], tree: Any, detail: ErrorDetails) -> str:
+    keys = _keys_in_file(tree, detail["loc"])
+    where = f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys)) or 'the file'}"
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key" + _nearest(str(keys[-1]), _fields_at(kind, keys[:-1]))
+    if detail["type"] == "missing":
+        return f"{where}.{detail['loc'][-1]}: is required, but missing" if keys else f"{where}: {detail['loc'][-1]} is required, but missing"
+    if detail["type"] == "value_error":
+        return f"{where}: {str(detail['ctx']['error'])}"
+    if detail["type"] == "literal_error":
+        allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
+        return f"{where}: must be one of {', '.join(allowed)}, but is {detail['input']!r}" + _nearest(str(detail["input"]), allowed)
+    return f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but is {detail['input']!r}"
+
+
+def _keys_in_file(tree: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The part of pydantic's location that is in the file: it also names union members and dict keys."""
+    keys: list[int | str] = []
+    node = tree
+    for part in loc:
+        inside = isinstance(part, int) and isinstance(node, list) and part < len(node)
+        if inside or (isinstance(node, dict) and part in node):
+            node = node[part]
+            keys.append(part)
+    return tuple(keys)
+
+
+def _line(tree: Any, keys: tuple[int | str, ...]) -> int:
+    line = 0
+    node = tree
+    for key in keys:
+        position = node.lc.item(key) if isinstance(node, list) else node.lc.key(key)
+        line = position[0]
+        node = node[key]
+    return line + 1
+
+
+def _fields_at(kind: type[BaseModel], keys: tuple[int | str, ...]) -> list[str]:
+    """The keys that a spec allows under a path of keys."""
+    kinds: list[Any] = [kind]
+    for key in keys:
+        kinds = [inner for outer in kinds for inner in _step(outer, key)]
+    return sorted({field for item in kinds if _is_model(item) for field in item.model_fields})
+
+
+def _step(kind: Any, key: int | str) -> list[Any]:
+    if _is_model(kind):
+        field = kind.model_fields.get(str(key))
+        return _members(field.annotation) if field else []
+    if get_origin(kind) is dict:
+        return _members(get_args(kind)[1])
+    if get_origin(kind) is list:
+        return _members(get_args(kind)[0])
+    return []
+
+
+def _members(kind: Any) -> list[Any]:
+    if get_origin(kind) in (Union, UnionType):
+        return [member for part in get_args(kind) for member in _members(part)]
+    if hasattr(kind, "__metadata__"):
+        return _members(get_args(kind)[0])
+    return [kind]
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _nearest(name: str, allowed: list[str]) -> str:
+    near = get_close_matches(name, allowed, n=1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; allowed: {', '.join(allowed)}" if allowed else ""

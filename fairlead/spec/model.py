@@ -1,0 +1,210 @@
+"""What a user declares about a model: `pipelines/models/<model>.yaml`."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from fairlead.spec._base import Identifier, KebabName, Spec, parse_duration
+
+_ASK_AT = re.compile(r"(?P<column>[a-z][a-z0-9_]*)(\s*(?P<sign>[+-])\s*(?P<duration>\d+\s*[mhdw]))?")
+
+Metric = Literal["roc_auc", "average_precision", "log_loss", "brier", "expected_calibration_error"]
+LOWER_IS_BETTER: frozenset[str] = frozenset({"log_loss", "brier", "expected_calibration_error"})
+
+
+class RowsSpec(Spec):
+    """Which rows a model is asked about, and when."""
+
+    table: Identifier
+    ask_at: str
+    """A timestamp column, plus or minus a duration: `scheduled_departure - 1h`."""
+
+    @field_validator("ask_at")
+    @classmethod
+    def _form(cls, value: str) -> str:
+        if _ASK_AT.fullmatch(value.strip()) is None:
+            raise ValueError(f"must read `<column>`, or `<column> - 1h`, but is {value!r}")
+        return value
+
+    @property
+    def ask_column(self) -> str:
+        """The column that the time of asking is counted from."""
+        return self._parts()["column"]
+
+    @property
+    def ask_offset(self) -> timedelta:
+        """What is added to that column; negative for "before"."""
+        parts = self._parts()
+        if parts["duration"] is None:
+            return timedelta(0)
+        offset: timedelta = parse_duration(parts["duration"])
+        return -offset if parts["sign"] == "-" else offset
+
+    def _parts(self) -> dict[str, Any]:
+        match = _ASK_AT.fullmatch(self.ask_at.strip())
+        assert match is not None, "checked by the validator"
+        return match.groupdict()
+
+
+class LabelSpec(Spec):
+    """What is predicted."""
+
+    column: Identifier
+    """A bool column of the rows' table."""
+    known_at: Identifier
+    """The timestamp column that says when the label is known."""
+
+
+class SplitSpec(Spec):
+    """Days counted back from the time of the run: test last, validation before it, training before that."""
+
+    train_days: int = Field(ge=1)
+    validation_days: int = Field(ge=1)
+    test_days: int = Field(ge=1)
+
+
+class IntRange(Spec):
+    """Whole numbers from low to high, both included."""
+
+    int: tuple[int, int]
+    log: bool = False
+
+
+class FloatRange(Spec):
+    """Numbers from low to high."""
+
+    float: tuple[float, float]
+    log: bool = False
+
+
+class Choice(Spec):
+    """One of some values."""
+
+    choice: Annotated[list[Any], Field(min_length=1)]
+
+
+def _parameter_kind(value: Any) -> str | None:
+    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Spec) else ()
+    return next((kind for kind in ("int", "float", "choice") if kind in keys), None)
+
+
+Parameter = Annotated[
+    Annotated[IntRange, Tag("int")] | Annotated[FloatRange, Tag("float")] | Annotated[Choice, Tag("choice")],
+    Discriminator(
+        _parameter_kind,
+        custom_error_type="parameter_kind",
+        custom_error_message="must hold one of `int: [low, high]`, `float: [low, high]` or `choice: [...]`",
+    ),
+]
+CandidateName = Literal["lightgbm", "hist_gradient_boosting", "logistic"]
+
+
+class TuningSpec(Spec):
+    """How the best of the candidates is looked for."""
+
+    sampler: Literal["tpe", "random", "grid"] = "tpe"
+    """`grid` needs every parameter to be a `choice`."""
+    trials: int = Field(default=30, ge=1)
+    """How many parameter sets are tried; `grid` stops when its grid is used up."""
+    folds: int = Field(default=3, ge=1)
+    """Expanding windows in time; each is judged on the `validation_days` after it."""
+    optimise: Metric = "roc_auc"
+    seed: int = 13
+    candidates: Annotated[dict[CandidateName, dict[str, Parameter]], Field(min_length=1)]
+    """Candidate → its search space."""
+
+    @model_validator(mode="after")
+    def _grid_needs_choices(self) -> "TuningSpec":
+        if self.sampler == "grid":
+            for candidate, space in self.candidates.items():
+                for name, parameter in space.items():
+                    if not isinstance(parameter, Choice):
+                        raise ValueError(f"the grid sampler needs a `choice` for candidates.{candidate}.{name}")
+        return self
+
+
+class Bound(Spec):
+    """A smallest and a largest allowed value; either may be absent."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> "Bound":
+        if self.min is None and self.max is None:
+            raise ValueError("must have `min` or `max`")
+        return self
+
+
+class ChampionGate(Spec):
+    """How much worse than the champion a challenger may be on the same rows."""
+
+    margin: float = Field(default=0.0, ge=0)
+
+
+class ParityGate(Spec):
+    """How far the exported model may be from the fitted one."""
+
+    max_abs: float = Field(gt=0)
+    """Largest difference of a probability on any row."""
+    max_flipped: int = Field(default=0, ge=0)
+    """Most rows on which the decision differs."""
+
+
+class _MetricBounds(Spec):
+    roc_auc: Bound | None = None
+    average_precision: Bound | None = None
+    log_loss: Bound | None = None
+    brier: Bound | None = None
+    expected_calibration_error: Bound | None = None
+
+    @property
+    def metric_bounds(self) -> dict[str, Bound]:
+        """The metrics that are bounded."""
+        return {name: bound for name in METRICS if (bound := getattr(self, name)) is not None}
+
+
+METRICS: tuple[str, ...] = tuple(_MetricBounds.model_fields)
+
+
+class SliceGate(_MetricBounds):
+    """Bounds that hold in every slice with enough rows."""
+
+    by: Annotated[list[Identifier], Field(min_length=1)]
+    """Columns of the rows' table; each value is a slice."""
+    min_rows: int = Field(default=500, ge=1)
+
+
+class GatesSpec(_MetricBounds):
+    """What a model must show before it may become a challenger."""
+
+    champion: ChampionGate | None = None
+    parity: ParityGate | None = None
+    latency_p99_ms: Bound | None = None
+    """99th percentile of one row through the exported model, one thread, no network."""
+    slices: SliceGate | None = None
+
+
+class ModelSpec(Spec):
+    """A model, from its rows to its gates."""
+
+    name: KebabName
+    description: str
+    owner: str
+    dataset: Identifier
+    """The folder under feature_repo/."""
+    task: Literal["binary"]
+    features: str
+    """A Feast feature service of the dataset's `views.py`."""
+    request: Annotated[list[Identifier], Field(min_length=1)]
+    """Columns of the rows' table that a caller knows at the time of asking and that the model uses as they are.
+    A caller also sends the entities' keys, by which the rest is looked up."""
+    rows: RowsSpec
+    label: LabelSpec
+    split: SplitSpec
+    tuning: TuningSpec
+    gates: GatesSpec = GatesSpec()
+
+

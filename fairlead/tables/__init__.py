@@ -1,0 +1,1 @@
+"""From sources to versioned, checked tables."""

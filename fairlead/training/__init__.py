@@ -1,0 +1,1 @@
+"""Splits in time, candidates, tuning, fitting."""

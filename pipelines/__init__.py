@@ -1,0 +1,1 @@
+"""Graphs of steps, and the model files."""

@@ -1,0 +1,19 @@
+"""`python -m pipelines FOLDER`: compile every pipeline into a folder."""
+
+import sys
+from pathlib import Path
+
+from kfp import compiler
+
+from pipelines.refresh_features.pipeline import refresh_features
+from pipelines.train_and_release.pipeline import train_and_release
+
+
+def main(folder: str) -> None:
+    """Write `<name>.yaml` for each."""
+    for name, pipeline in (("refresh_features", refresh_features), ("train_and_release", train_and_release)):
+        compiler.Compiler().compile(pipeline, str(Path(folder, f"{name}.yaml")))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

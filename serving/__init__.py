@@ -1,0 +1,1 @@
+"""What answers requests: a KServe model server over bundles. `python -m serving --help`."""

@@ -1,0 +1,39 @@
+"""Ports are taken before anything slow begins, so that a taken one is known at once."""
+
+import socket
+
+from fairlead.errors import EndpointError
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a TCP port, without answering on it yet; port 0 takes a free one.
+
+    Raises:
+        EndpointError: the port is in use, or the host is not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise EndpointError(f"cannot listen on {show(host, port)}: {error.strerror}") from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise EndpointError(f"cannot listen on {show(host, port)}: {error.strerror}") from None
+    return listener
+
+
+def check_free(host: str, port: int) -> None:
+    """See whether a port could be taken, and leave it.
+
+    Raises:
+        EndpointError: it could not.
+    """
+    listen(host, port).close()
+
+
+def show(host: str, port: int) -> str:
+    """`host:port`, as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
