@@ -12,7 +12,9 @@ from fairlead.errors import HomeError
 class Settings(BaseSettings):
     """Where things are kept. Nothing has a default: a deployment states all of them."""
 
-    model_config = SettingsConfigDict(env_prefix="FAIRLEAD_", frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix="FAIRLEAD_", frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
 
     repo: Path
     """The checkout that holds feature_repo/ and pipelines/."""
@@ -41,7 +43,7 @@ def from_environment() -> Settings:
         HomeError: a variable is missing; the message names it.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # fields come from the environment
+        return Settings()
     except ValidationError as error:
         missing = ", ".join(f"FAIRLEAD_{str(detail['loc'][0]).upper()}" for detail in error.errors())
         raise HomeError(f"the environment must set {missing}") from None

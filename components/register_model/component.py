@@ -66,5 +66,7 @@ def register_model(
     )
     record = collect(plan, whole_numbers(clean), whole_numbers(features), artifacts, settings.repo)
     registered = MlflowRegistry(settings).register(record, artifacts.bundle, run_plots(record))
-    release_bundle(artifacts.bundle, Path(settings.bundles_uri, registered.model, registered.version), registered.version)
+    release_bundle(
+        artifacts.bundle, Path(settings.bundles_uri, registered.model, registered.version), registered.version
+    )
     return registered.version

@@ -62,7 +62,8 @@ class FeastFeatures:
         job = store.get_historical_features(
             entity_df=rows, features=store.get_feature_service(service), full_feature_names=True
         )
-        return job.to_df()
+        joined: pd.DataFrame = job.to_df()
+        return joined
 
     def publish(self, service: str, versions: Mapping[str, int], start: datetime | None, end: datetime) -> int:
         store = self._store(versions)
@@ -154,7 +155,9 @@ class FeastFeatures:
         return {f"{type(item).__name__}:{item.name}": item for item in vars(module).values() if isinstance(item, kinds)}
 
     def _service(self, name: str) -> "feast.FeatureService":
-        services = {key.partition(":")[2]: item for key, item in self._objects.items() if key.startswith("FeatureService:")}
+        services = {
+            key.partition(":")[2]: item for key, item in self._objects.items() if key.startswith("FeatureService:")
+        }
         if name not in services:
             raise FeatureError(f"feature service {name!r}" + did_you_mean(name, services))
         return services[name]

@@ -96,11 +96,10 @@ def validate(
         docs: the folder for the data docs, replaced as a whole; its index.html opens from disk, without a network.
 
     Raises:
-        QualityError: a table is missing, a declared rule cannot be expressed, or `docs` is a folder of other things.
-            Data that breaks rules is no error here: see the report.
+        QualityError: a table is missing or has two columns of one name, a declared rule cannot be expressed, or `docs`
+            is a folder of other things. Data that breaks rules is no error here: see the report.
     """
-    if frames.keys() != dataset.tables.keys():
-        raise QualityError(f"dataset {dataset.name!r} has {_names(dataset.tables)}, but was given {_names(frames)}")
+    _require_tables(dataset, frames)
     if docs is not None:
         require_replaceable(docs)
     rules = {table: _rules_of_frame(table, dataset, frames[table], as_of) for table in dataset.tables}
@@ -127,6 +126,15 @@ def render_suites(dataset: DatasetSpec, *, as_of: datetime) -> dict[str, dict[st
     return {table: suite.to_json_dict() for table, suite in suites.items()}
 
 
+def _require_tables(dataset: DatasetSpec, frames: Mapping[str, pd.DataFrame]) -> None:
+    if frames.keys() != dataset.tables.keys():
+        declared, given = (", ".join(sorted(names)) or "no table" for names in (dataset.tables, frames))
+        raise QualityError(f"dataset {dataset.name!r} has {declared}, but was given {given}")
+    for table, frame in frames.items():
+        if not frame.columns.is_unique:
+            raise QualityError(f"{table}: two columns are named {frame.columns[frame.columns.duplicated()][0]!r}")
+
+
 def _rules_of_frame(table: str, dataset: DatasetSpec, frame: pd.DataFrame, as_of: datetime) -> list[Rule]:
     """Of an empty table only its emptiness is told, not that every column of it is null too."""
     rules = rules_for(table, dataset, as_of=as_of)
@@ -140,18 +148,12 @@ def _as_numpy_where_lossless(frame: pd.DataFrame) -> pd.DataFrame:
     """
     plain = frame.copy(deep=False)
     plain.index = pd.RangeIndex(len(frame))
-    if not frame.columns.is_unique:
-        return plain
     for name, dtype in frame.dtypes.items():
         if dtype == "Float64":
             plain[name] = frame[name].to_numpy(dtype="float64", na_value=float("nan"))
         elif dtype == "Int64" and not frame[name].hasnans:
             plain[name] = frame[name].to_numpy(dtype="int64")
     return plain
-
-
-def _names(tables: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(tables)) or "no tables"
 
 
 def _suites(rules: Mapping[str, list[Rule]], frames: Mapping[str, pd.DataFrame]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,8 @@ class LocalPipelines:
         path = logs / f"{package.stem}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
         with path.open("w", encoding="utf-8") as file, _environment(self._settings):
             watch = _Watch(file, on_event)
-            with contextlib.redirect_stdout(watch):
+            with contextlib.redirect_stdout(watch), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about images and display names, which mean nothing here
                 local.init(
                     runner=local.SubprocessRunner(use_venv=False),
                     pipeline_root=str(self._root / "runs"),

@@ -227,7 +227,9 @@ class MlflowRegistry:
         if trial.value is not None:
             values.append(Metric(metric, trial.value, run.info.start_time, 0))
         params = {"candidate": trial.candidate, **trial.params}
-        client.log_batch(run.info.run_id, metrics=values, params=[Param(key, str(item)) for key, item in params.items()])
+        client.log_batch(
+            run.info.run_id, metrics=values, params=[Param(key, str(item)) for key, item in params.items()]
+        )
         client.set_terminated(run.info.run_id, status="FINISHED" if trial.state == "complete" else "KILLED")
 
     def _log_model(self, run_id: str, record: RunRecord, bundle: Path) -> str:

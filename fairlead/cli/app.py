@@ -12,14 +12,18 @@ from rich.console import Console
 
 from fairlead.settings import find_repo, laptop
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="An ML platform for Kubeflow in one Git repository.")
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, help="An ML platform for Kubeflow in one Git repository."
+)
 
 REFUSED = 3
 """Exit code of a run whose model the gates refused."""
-DEFAULT_AS_OF = "2013-04-01"
+DEFAULT_AS_OF = datetime(2013, 4, 1)
 
 Home = Annotated[Path, typer.Option(help="The folder that holds everything a run writes.", envvar="FAIRLEAD_HOME")]
-AsOf = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Run as if this day had just begun where the data is from.")]
+AsOf = Annotated[
+    datetime, typer.Option(formats=["%Y-%m-%d"], help="Run as if this day had just begun where the data is from.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[str, typer.Argument(help="A model: `flight-delay`; of a version or alias: `flight-delay@3`.")]
 
@@ -29,7 +33,7 @@ HOME = Path(".fairlead")
 @app.command()
 def demo(
     home: Home = HOME,
-    as_of: AsOf = datetime.fromisoformat(DEFAULT_AS_OF),
+    as_of: AsOf = DEFAULT_AS_OF,
     days: Annotated[int, typer.Option(min=1, help="Days after --as-of whose flights the endpoint is asked about.")] = 2,
 ) -> None:
     """Run the whole loop on a year of flights: data, features, model, endpoint, report."""
@@ -43,7 +47,7 @@ def demo(
 def run(
     model: Annotated[str, typer.Argument(help="The model to train.")],
     home: Home = HOME,
-    as_of: AsOf = datetime.fromisoformat(DEFAULT_AS_OF),
+    as_of: AsOf = DEFAULT_AS_OF,
 ) -> None:
     """Train a model: the pipeline train_and_release. An accepted one becomes the challenger."""
     from fairlead.cli.runs import run_training
@@ -70,7 +74,9 @@ def check(json_output: Json = False) -> None:
 
 @app.command()
 def render(
-    check_only: Annotated[bool, typer.Option("--check", help="Change nothing; fail if a file is not up to date.")] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail if a file is not up to date.")
+    ] = False,
 ) -> None:
     """Write what is made from specs and code and committed: JSON schemas, compiled pipelines, the command reference."""
     from fairlead.render.files import render_all
@@ -145,4 +151,3 @@ def _console(stderr: bool = False) -> Console:
 
 def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
-

@@ -70,7 +70,9 @@ def run_again(name: str, home: Path, console: Console) -> bool:
             ("environment", record.lock, lock_hash(repo)),
         ):
             if then != now:
-                console.print(f"[yellow]the {what} was {then} and is {now}: check out {record.git_commit} to have it[/]")
+                console.print(
+                    f"[yellow]the {what} was {then} and is {now}: check out {record.git_commit} to have it[/]"
+                )
         scratch = home / "reproduce" / f"{version.model}-{version.version}"
         shutil.rmtree(scratch, ignore_errors=True)
         if record.plan.champion:
@@ -152,7 +154,9 @@ def _print_figures(summary: Summary, console: Console) -> None:
         table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.0e}")
     passed = sum(gate.passed for gate in summary.evaluation.gates)
     table.add_row("gates", f"{passed} of {len(summary.evaluation.gates)} passed")
-    table.add_row("version", f"{summary.run.model}@{summary.run.version} ({', '.join(summary.registry.aliases) or 'no alias'})")
+    table.add_row(
+        "version", f"{summary.run.model}@{summary.run.version} ({', '.join(summary.registry.aliases) or 'no alias'})"
+    )
     table.add_row("time", f"{summary.run.seconds:.0f} s")
     console.print()
     console.print(table, highlight=False)

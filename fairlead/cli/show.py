@@ -61,9 +61,7 @@ def show_version(name: str, settings: Settings, console: Console, json_output: b
 
 def _sections(record: RunRecord, version: RegisteredVersion) -> dict[str, list[tuple[str, str]]]:
     plan, training, found = record.plan, record.training, record.evaluation
-    metrics = [
-        (name, f"{item.value:.4f} [{item.low:.4f}, {item.high:.4f}]") for name, item in found.metrics.items()
-    ]
+    metrics = [(name, f"{item.value:.4f} [{item.low:.4f}, {item.high:.4f}]") for name, item in found.metrics.items()]
     return {
         "Made from": [
             ("as of", plan.as_of),
@@ -72,7 +70,9 @@ def _sections(record: RunRecord, version: RegisteredVersion) -> dict[str, list[t
             ("compared with", f"version {plan.champion}" if plan.champion else "no champion"),
             ("MLflow run", version.run_id),
         ],
-        "Sources": [(table.name, f"{table.source}  sha256 {table.sha256}  {table.rows:,} rows") for table in record.tables],
+        "Sources": [
+            (table.name, f"{table.source}  sha256 {table.sha256}  {table.rows:,} rows") for table in record.tables
+        ],
         "Tables": [(name, f"version {number}") for name, number in record.versions.items()],
         "Periods": [
             (item.name, f"{item.rows:,} rows asked {item.start} to {item.end}, {item.positive_share:.1%} positive")

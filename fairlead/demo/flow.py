@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.endpoint import serve_in_background
@@ -28,6 +28,8 @@ from fairlead.settings import Settings, laptop
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.tables.ingest import fingerprints
 from fairlead.training.splits import days_before, midnight
+
+Made = TypeVar("Made")
 
 PARITY_TOLERANCE = 1e-6
 """Between an answer of the endpoint and the offline score of the same row."""
@@ -112,7 +114,9 @@ class Flow:
         result = self._replay(version, clean, features, end)
         difference = result.max_abs_difference
         if difference is None or difference > PARITY_TOLERANCE:
-            raise EndpointError(f"answers and offline scores must agree within {PARITY_TOLERANCE}, but differ by {difference}")
+            raise EndpointError(
+                f"answers and offline scores must agree within {PARITY_TOLERANCE}, but differ by {difference}"
+            )
         stored.parent.mkdir(parents=True, exist_ok=True)
         aside = stored.with_suffix(".part")
         aside.write_text(result.model_dump_json(), encoding="utf-8")
@@ -132,9 +136,7 @@ class Flow:
 
             def start() -> str:
                 log = self.home / "logs" / "serving.log"
-                self.endpoint = stack.enter_context(
-                    serve_in_background([bundle], log, environ=self.settings.environ())
-                )
+                self.endpoint = stack.enter_context(serve_in_background([bundle], log, environ=self.settings.environ()))
                 return f"{version.model}@{version.version} at {self.endpoint.url}"
 
             def ask() -> Replay:
@@ -154,9 +156,7 @@ class Flow:
                 def tell(done: int, total: int) -> None:
                     self.progress.update(f"{done:,} of {total:,}")
 
-                return replay(
-                    offline, ScoringSession.open(bundle), self.endpoint, publish, self.dataset.timezone, tell
-                )
+                return replay(offline, ScoringSession.open(bundle), self.endpoint, publish, self.dataset.timezone, tell)
 
             self._step("publish-features", "Publish features online", publish_first)
             self._step("serve", "Start the endpoint", start)
@@ -224,9 +224,14 @@ class Flow:
                 self._end(Step(name=event.task, title=title, seconds=event.seconds, detail=self._detail))
 
     def _step(
-        self, name: str, title: str, action: Callable[[], Any], *, cached: bool = False,
-        detail: Callable[[Any], str] = lambda result: result or "",
-    ) -> Any:
+        self,
+        name: str,
+        title: str,
+        action: Callable[[], Made],
+        *,
+        cached: bool = False,
+        detail: Callable[[Made], str] = lambda result: str(result or ""),
+    ) -> Made:
         began = time.monotonic()
         self.progress.begin(name, title)
         result = action()
@@ -245,7 +250,9 @@ def as_of_date(day: date, dataset: DatasetSpec) -> datetime:
 
 
 def _replayed(result: Replay) -> str:
-    return f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.0e}"
+    return (
+        f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.0e}"
+    )
 
 
 def _relative(target: Path, folder: Path) -> str | None:
@@ -259,6 +266,8 @@ def _next_commands(version: RegisteredVersion) -> tuple[NextCommand, ...]:
     return (
         NextCommand(command=f"fairlead serve {name}", does="serves the champion at http://127.0.0.1:8080"),
         NextCommand(command=f"fairlead show {name}@{version.version}", does="prints everything that made this version"),
-        NextCommand(command=f"fairlead reproduce {name}@{version.version}", does="trains it again and compares the bytes"),
+        NextCommand(
+            command=f"fairlead reproduce {name}@{version.version}", does="trains it again and compares the bytes"
+        ),
         NextCommand(command="fairlead demo --as-of 2013-05-01", does="trains a challenger a month later"),
     )

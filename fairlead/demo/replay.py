@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from fairlead.adapters.endpoint import Endpoint
 from fairlead.evaluation import bootstrap
 from fairlead.evaluation.metrics import roc_auc
 from fairlead.features.training_set import ASKED_AT, LABEL, ROW_ID
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
 
 REFRESH = timedelta(hours=1)
 SAMPLES = 6
-
-
-class Answering(Protocol):
-    """What the replay needs of an endpoint's answer."""
-
-    scores: list[float]
-    decisions: list[bool]
-    milliseconds: float
-
-
-class Asking(Protocol):
-    """What the replay needs of an endpoint."""
-
-    def score(self, model: str, columns: dict[str, list[Any]], *, asked_at: datetime, request_id: str) -> Answering:
-        """Ask about one row."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +37,7 @@ class Answered:
 def replay(
     rows: "pd.DataFrame",
     session: ScoringSession,
-    endpoint: Asking,
+    endpoint: Endpoint,
     publish: Callable[[datetime], None],
     zone: str,
     on_progress: Callable[[int, int], None],
@@ -88,7 +73,7 @@ def _by_hour(rows: "pd.DataFrame") -> Iterator[tuple[datetime, list[int]]]:
     yield from sorted(hours.items())
 
 
-def _ask(row: "pd.Series[Any]", number: int, session: ScoringSession, endpoint: Asking) -> Answered:
+def _ask(row: "pd.Series[Any]", number: int, session: ScoringSession, endpoint: Endpoint) -> Answered:
     bundle = session.bundle
     answer = endpoint.score(
         bundle.model,

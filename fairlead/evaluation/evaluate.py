@@ -122,7 +122,7 @@ def evaluate(
     days = test[ASKED_AT].dt.date.astype(str).to_numpy()
     seed = model.tuning.seed
     metrics = bootstrap(labels, scores, tuple(METRICS), seed=seed, groups=days)
-    comparison = _compare(model, champion, test, labels, scores, seed)
+    comparison = _compare(model, champion, test, labels, scores, days)
     slices = _slices(model, test, labels, scores)
     p50, p99 = _latency_ms(session, matrix)
     evidence = Evidence(
@@ -147,7 +147,7 @@ def evaluate(
         histogram=_histogram(scores),
         slices=slices,
         importance=_importance(session, matrix, labels, record.signature, seed),
-        confusion=_confusion(labels, session.decisions(scores)),
+        confusion=_confusion(labels, session.decisions(scores.astype(np.float32))),
         latency_p50_ms=p50,
         latency_p99_ms=p99,
         champion=champion[0] if champion else "",
@@ -166,13 +166,21 @@ def _compare(
     test: "pd.DataFrame",
     labels: npt.NDArray[np.int64],
     scores: npt.NDArray[np.float64],
-    seed: int,
+    days: npt.NDArray[np.str_],
 ) -> Comparison | None:
     if champion is None or model.gates.champion is None:
         return None
     session = ScoringSession.open(champion[1])
     theirs = session.scores(_matrix(test, session.bundle.signature)).astype(np.float64)
-    return compare(labels, theirs, scores, metric=model.tuning.optimise, margin=model.gates.champion.margin, seed=seed)
+    return compare(
+        labels,
+        theirs,
+        scores,
+        metric=model.tuning.optimise,
+        margin=model.gates.champion.margin,
+        seed=model.tuning.seed,
+        groups=days,
+    )
 
 
 def _slices(

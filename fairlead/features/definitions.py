@@ -52,6 +52,8 @@ def call_by_names(module: ModuleType, name: str, tables: "Mapping[str, ir.Table]
     wanted = list(inspect.signature(function).parameters)
     for parameter in wanted:
         if parameter not in tables:
-            raise SpecError(f"{module.__file__}: {name}() asks for the table {parameter!r}" + did_you_mean(parameter, tables))
+            raise SpecError(
+                f"{module.__file__}: {name}() asks for the table {parameter!r}" + did_you_mean(parameter, tables)
+            )
     result: ir.Table = function(**{parameter: tables[parameter] for parameter in wanted})
     return result

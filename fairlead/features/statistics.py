@@ -32,9 +32,7 @@ class ColumnStatistics(BaseModel):
     categories: int | None
     mean: float | None
     low: float | None
-    """1st percentile."""
     high: float | None
-    """99th percentile."""
 
 
 def describe_periods(training_set: TrainingSet, periods: Periods) -> list[PeriodRows]:
@@ -70,8 +68,8 @@ def describe_columns(training_set: TrainingSet, signature: Signature) -> list[Co
                 missing_share=float(column.isna().mean()),
                 categories=len(item.categories) if item.kind == "category" else None,
                 mean=float(numbers.mean()) if len(numbers) else None,
-                low=float(np.quantile(numbers, 0.01)) if len(numbers) else None,
-                high=float(np.quantile(numbers, 0.99)) if len(numbers) else None,
+                low=float(numbers.min()) if len(numbers) else None,
+                high=float(numbers.max()) if len(numbers) else None,
             )
         )
     return result

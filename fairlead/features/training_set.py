@@ -62,8 +62,13 @@ class TrainingSet:
 
 
 def rows_asked_between(
-    model: ModelSpec, dataset: DatasetSpec, clean: Mapping[str, int], store: TableStore, keys: list[str],
-    start: datetime, end: datetime,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    clean: Mapping[str, int],
+    store: TableStore,
+    keys: list[str],
+    start: datetime,
+    end: datetime,
 ) -> "pd.DataFrame":
     """The rows a model is asked about in [start, end), without looked-up features, in the order of asking.
 
@@ -90,8 +95,13 @@ def rows_asked_between(
 
 
 def build_training_set(
-    model: ModelSpec, dataset: DatasetSpec, clean: Mapping[str, int], feature_tables: Mapping[str, int],
-    store: TableStore, features: FeatureStore, as_of: datetime,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    clean: Mapping[str, int],
+    feature_tables: Mapping[str, int],
+    store: TableStore,
+    features: FeatureStore,
+    as_of: datetime,
 ) -> TrainingSet:
     """Labelled rows of the three periods with all their features.
 

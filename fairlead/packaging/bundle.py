@@ -1,6 +1,5 @@
 """The bundle folder: `model.onnx` and `bundle.json`, the same for a server, a batch job and Triton."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -87,7 +86,7 @@ def release_bundle(packaged: Path, target: Path, version: str) -> Bundle:
         shutil.copytree(packaged, aside, dirs_exist_ok=True)
         write_bundle(bundle, aside)
         aside.chmod(0o755)
-        os.rename(aside, target)
+        aside.rename(target)
     except OSError as error:
         raise HomeError(f"cannot write the bundle to {target}: {error.strerror}") from None
     return bundle

@@ -15,7 +15,7 @@ OUTPUT = "probabilities"
 def export(fitted: Fitted) -> bytes:
     """Serialise the graph `features` FP32 [n, d] → `probabilities` FP32 [n, 2].
 
-    The label that converters add is dropped: nobody asks for it, and it costs time. The same model gives the same bytes.
+    The label that converters add is dropped: it costs time. The same model gives the same bytes.
 
     Raises:
         BundleError: the converter gave no such graph.

@@ -63,7 +63,9 @@ class Signature(BaseModel):
         for index, item in enumerate(self.inputs):
             values = columns[item.name]
             if len(values) != rows:
-                raise BundleError(f"column {item.name!r} must have {rows} values like the others, but has {len(values)}")
+                raise BundleError(
+                    f"column {item.name!r} must have {rows} values like the others, but has {len(values)}"
+                )
             result[:, index] = _codes(item, values) if item.kind == "category" else _numbers(item, values)
         return result
 

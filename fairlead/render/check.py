@@ -47,7 +47,9 @@ def _check_dataset(repo: Path, dataset: DatasetSpec) -> list[str]:
     derived = [name for name, table in dataset.tables.items() if table.derived]
     if derived:
         defined = functions(load_module(repo, dataset.name, "tables"))
-        problems += [f"tables.{name}.derived needs a function {name}() in tables.py" for name in derived if name not in defined]
+        problems += [
+            f"tables.{name}.derived needs a function {name}() in tables.py" for name in derived if name not in defined
+        ]
     if not functions(load_module(repo, dataset.name, "features")):
         problems.append("features.py defines no function")
     return problems
@@ -69,7 +71,10 @@ def _check_columns(model: ModelSpec, dataset: DatasetSpec) -> list[str]:
         ("label.column", model.label.column, "bool"),
         ("label.known_at", model.label.known_at, "timestamp"),
         *((f"request.{index}", name, None) for index, name in enumerate(model.request)),
-        *((f"gates.slices.by.{index}", name, None) for index, name in enumerate(model.gates.slices.by if model.gates.slices else [])),
+        *(
+            (f"gates.slices.by.{index}", name, None)
+            for index, name in enumerate(model.gates.slices.by if model.gates.slices else [])
+        ),
     ]
     problems = []
     for where, name, kind in wanted:
@@ -92,7 +97,7 @@ def _check_tuning(model: ModelSpec) -> list[str]:
                 problems.append(f"{where}: parameter {parameter!r}" + did_you_mean(parameter, known))
     if model.tuning.folds * model.split.validation_days >= model.split.train_days:
         problems.append(
-            f"tuning.folds: {model.tuning.folds} folds of {model.split.validation_days} days must leave days to fit on, "
+            f"tuning.folds: {model.tuning.folds} folds of {model.split.validation_days} days must leave some to fit on, "
             f"but split.train_days is {model.split.train_days}"
         )
     return problems

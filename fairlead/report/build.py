@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -138,7 +138,7 @@ def _features(record: RunRecord) -> s.Features:
             name=period.name,
             rows=period.rows,
             start=_day(period.start, record),
-            end=_day(period.end, record),
+            end=_day(period.end, record) - timedelta(days=1),
             base_rate=period.positive_share,
         )
         for period in record.periods

@@ -43,7 +43,9 @@ def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:
         raise SpecError("\n".join(_explain(path, kind, tree, detail) for detail in error.errors())) from None
     name = getattr(spec, "name", None)
     if name != expected_name:
-        raise SpecError(f"{path}:{_line(tree, ('name',))}: name must be {expected_name!r} like its place, but is {name!r}")
+        raise SpecError(
+            f"{path}:{_line(tree, ('name',))}: name must be {expected_name!r} like its place, but is {name!r}"
+        )
     return spec
 
 
@@ -66,12 +68,18 @@ def _explain(path: Path, kind: type[BaseModel], tree: Any, detail: ErrorDetails)
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key" + _nearest(str(keys[-1]), _fields_at(kind, keys[:-1]))
     if detail["type"] == "missing":
-        return f"{where}.{detail['loc'][-1]}: is required, but missing" if keys else f"{where}: {detail['loc'][-1]} is required, but missing"
+        return (
+            f"{where}.{detail['loc'][-1]}: is required, but missing"
+            if keys
+            else f"{where}: {detail['loc'][-1]} is required, but missing"
+        )
     if detail["type"] == "value_error":
-        return f"{where}: {str(detail['ctx']['error'])}"
+        return f"{where}: {detail['ctx']['error']!s}"
     if detail["type"] == "literal_error":
         allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
-        return f"{where}: must be one of {', '.join(allowed)}, but is {detail['input']!r}" + _nearest(str(detail["input"]), allowed)
+        return f"{where}: must be one of {', '.join(allowed)}, but is {detail['input']!r}" + _nearest(
+            str(detail["input"]), allowed
+        )
     return f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but is {detail['input']!r}"
 
 
@@ -88,11 +96,10 @@ def _keys_in_file(tree: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...
 
 
 def _line(tree: Any, keys: tuple[int | str, ...]) -> int:
-    line = 0
-    node = tree
+    line: int = 0
+    node: Any = tree
     for key in keys:
-        position = node.lc.item(key) if isinstance(node, list) else node.lc.key(key)
-        line = position[0]
+        line = (node.lc.item if isinstance(key, int) else node.lc.key)(key)[0]
         node = node[key]
     return line + 1
 

@@ -31,7 +31,7 @@ class RowsSpec(Spec):
     @property
     def ask_column(self) -> str:
         """The column that the time of asking is counted from."""
-        return self._parts()["column"]
+        return str(self._parts()["column"])
 
     @property
     def ask_offset(self) -> timedelta:
@@ -86,7 +86,9 @@ class Choice(Spec):
 
 
 def _parameter_kind(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields if isinstance(value, Spec) else ()
+    keys = (
+        set(value) if isinstance(value, dict) else set(type(value).model_fields) if isinstance(value, Spec) else set()
+    )
     return next((kind for kind in ("int", "float", "choice") if kind in keys), None)
 
 
@@ -206,5 +208,3 @@ class ModelSpec(Spec):
     split: SplitSpec
     tuning: TuningSpec
     gates: GatesSpec = GatesSpec()
-
-

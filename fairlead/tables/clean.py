@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def write_clean(
-    dataset: DatasetSpec, tables: "Mapping[str, pa.Table]", raw: Mapping[str, int], store: TableStore, *, as_of: str,
+    dataset: DatasetSpec,
+    tables: "Mapping[str, pa.Table]",
+    raw: Mapping[str, int],
+    store: TableStore,
+    *,
+    as_of: str,
     code_version: str,
 ) -> dict[str, int]:
     """Write `<dataset>/clean/<table>`; returns table → version."""

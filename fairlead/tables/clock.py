@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC")))
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp(timezone="UTC")))  # type: ignore[untyped-decorator]  # no types published
 def _to_instant(zone: str, local):  # type: ignore[no-untyped-def]
     ...
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.Timestamp(timezone="UTC")), dt.timestamp))
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.Timestamp(timezone="UTC")), dt.timestamp))  # type: ignore[untyped-decorator]  # no types published
 def _to_local(zone: str, instant):  # type: ignore[no-untyped-def]
     ...
 

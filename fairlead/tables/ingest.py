@@ -3,7 +3,6 @@
 import json
 import logging
 from datetime import UTC, datetime
-
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -65,7 +64,9 @@ def ingest(
     parsed = {name: parse(source, name, dataset.tables[name]) for name, source in fetched.items()}
     written = [_write(dataset, store, name, fetched[name], rows, code_version) for name, rows in parsed.items()]
     total = sum(table.rows for table in written)
-    log.info("%d tables, %s rows%s", len(written), f"{total:,}", "" if any(not t.reused for t in written) else ", unchanged")
+    log.info(
+        "%d tables, %s rows%s", len(written), f"{total:,}", "" if any(not t.reused for t in written) else ", unchanged"
+    )
     return written
 
 

@@ -125,7 +125,9 @@ def _check_header(where: str, found: list[str], spec: TableSpec) -> None:
     if missing:
         name = missing[0]
         near = did_you_mean(name, [other for other in found if other not in spec.columns])
-        raise SourceError(f"{where}: must have the column {name!r}{near.replace('does not exist', 'is not in the file')}")
+        raise SourceError(
+            f"{where}: must have the column {name!r}{near.replace('does not exist', 'is not in the file')}"
+        )
     unknown = [name for name in found if name not in spec.columns]
     if unknown:
         raise SourceError(f"{where}: has columns that are not declared: {', '.join(unknown)}")

@@ -52,7 +52,9 @@ def train(model: ModelSpec, dataset: DatasetSpec, training_set: TrainingSet) -> 
     signature = signature_of(model, dataset, training_set)
     matrix, labels = signature.matrix(as_columns(past, signature)), past[LABEL].to_numpy(np.int64)
     folds = list(
-        expanding_folds(past[ASKED_AT], past[LABEL_KNOWN_AT], folds=model.tuning.folds, days=model.split.validation_days)
+        expanding_folds(
+            past[ASKED_AT], past[LABEL_KNOWN_AT], folds=model.tuning.folds, days=model.split.validation_days
+        )
     )
     trials = tune(model.tuning, TuningData(matrix, labels, signature, folds))
     winner = best(trials, model.tuning.optimise)
@@ -80,7 +82,9 @@ def train(model: ModelSpec, dataset: DatasetSpec, training_set: TrainingSet) -> 
         rows={str(name): int(count) for name, count in training_set.rows[SPLIT].value_counts().sort_index().items()},
     )
     metric = model.tuning.optimise
-    log.info("%s, %s %.3f over %d folds, best of %d trials", winner.candidate, metric, winner.value, len(folds), len(trials))
+    log.info(
+        "%s, %s %.3f over %d folds, best of %d trials", winner.candidate, metric, winner.value, len(folds), len(trials)
+    )
     return final, record
 
 

@@ -144,4 +144,7 @@ def _grid(spec: TuningSpec) -> Iterator[dict[str, Any]]:
     for candidate, space in spec.candidates.items():
         choices = [parameter.choice for parameter in space.values() if isinstance(parameter, Choice)]
         for values in itertools.product(*choices):
-            yield {"candidate": candidate, **{f"{candidate}.{name}": value for name, value in zip(space, values, strict=True)}}
+            yield {
+                "candidate": candidate,
+                **{f"{candidate}.{name}": value for name, value in zip(space, values, strict=True)},
+            }

@@ -366,6 +366,11 @@ def test_a_table_that_was_not_given_is_an_error():
         validate(dataset(), {"trips": trips()}, as_of=AS_OF)
 
 
+def test_two_columns_of_one_name_are_an_error():
+    with pytest.raises(QualityError, match="trips: two columns are named 'city'"):
+        check(trips().rename(columns={"km": "city"}))
+
+
 def test_suites_are_readable_json_and_the_same_every_time():
     spec = dataset({"column": "city", "references": "cities.name", "severity": "warning"})
     suites = render_suites(spec, as_of=AS_OF)

@@ -38,6 +38,13 @@ VIEWS = [
         ],
     ),
     MemoryView(
+        name="gate",
+        entities=["gate_number"],
+        features=["walk_minutes"],
+        ttl=48 * HOUR,
+        rows=[{"gate_number": 7, "known_at": NOON - HOUR, "walk_minutes": 12.0}],
+    ),
+    MemoryView(
         name="network",
         entities=[],
         features=["late_share"],
@@ -45,7 +52,7 @@ VIEWS = [
         rows=[{"known_at": NOON - HOUR, "late_share": 0.25}],
     ),
 ]
-SERVICES = {"flight_v1": ["weather", "route", "network"], "network_v1": ["network"]}
+SERVICES = {"flight_v1": ["weather", "route", "network"], "gate_v1": ["gate"], "network_v1": ["network"]}
 
 
 def in_memory(folder: Path) -> MemoryFeatures:
@@ -88,6 +95,15 @@ def test_a_null_key_has_no_value(store: Any) -> None:
     answer = ask(store, [None, "EWR"], ["LAX", None])
     assert answer["weather__wind_mph"] == [None, 8.0]
     assert answer["route__delay_minutes"] == [None, None]
+
+
+def test_a_key_may_be_a_whole_number_and_null_beside_it(store: Any) -> None:
+    assert store.online("gate_v1", {"gate_number": [None, 7, 8]}, NOON) == {"gate__walk_minutes": [None, 12.0, None]}
+
+
+def test_a_key_of_another_type_has_no_value(store: Any) -> None:
+    assert store.online("gate_v1", {"gate_number": ["seven"]}, NOON) == {"gate__walk_minutes": [None]}
+    assert ask(store, [7], ["LAX"])["weather__wind_mph"] == [None]
 
 
 def test_a_null_value_stays_null_beside_values_that_are_there(store: Any) -> None:

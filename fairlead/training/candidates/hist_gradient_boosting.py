@@ -13,7 +13,15 @@ class HistGradientBoosting:
 
     name = "hist_gradient_boosting"
     parameters = frozenset(
-        {"max_iter", "max_leaf_nodes", "learning_rate", "max_depth", "min_samples_leaf", "l2_regularization", "max_bins"}
+        {
+            "max_iter",
+            "max_leaf_nodes",
+            "learning_rate",
+            "max_depth",
+            "min_samples_leaf",
+            "l2_regularization",
+            "max_bins",
+        }
     )
 
     def fit(

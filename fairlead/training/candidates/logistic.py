@@ -28,7 +28,11 @@ class Logistic:
         codes = [list(range(len(signature.inputs[index].categories))) for index in categories]
         transformer = ColumnTransformer(
             [
-                ("number", make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()), numbers),
+                (
+                    "number",
+                    make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()),
+                    numbers,
+                ),
                 ("category", OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False), categories),
             ]
         )
