@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from serving.model import OnlineFeatures
 
 EXIT_NOT_SERVED = 2
+LARGEST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m serving", description="Serve bundles with KServe's model server.")
     parser.add_argument("--bundle", type=Path, action="append", required=True, help="a bundle's folder; may repeat")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; this machine only, unless told otherwise")
-    parser.add_argument("--http-port", type=int, default=8080, help="v1 and v2 over HTTP; 0 takes a free port")
-    parser.add_argument("--grpc-port", type=int, default=8081, help="v2 over gRPC; 0 turns it off")
+    parser.add_argument("--http-port", type=_port, default=8080, help="v1 and v2 over HTTP; 0 takes a free port")
+    parser.add_argument("--grpc-port", type=_port, default=8081, help="v2 over gRPC; 0 turns it off")
     parser.add_argument(
         "--feature-store",
         choices=["feast", "none"],
@@ -54,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where features are looked up; `feast` reads FAIRLEAD_… from the environment if a bundle needs it",
     )
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to {LARGEST_PORT}, but is {text!r}")
+    return int(text)
 
 
 @cache

@@ -72,20 +72,19 @@ class Endpoint:
             EndpointError: the time is over, or the process has ended; the message holds the last answer.
         """
         end = time.monotonic() + timeout_seconds
-        last = "no answer"
-        while time.monotonic() < end:
+        while (last := self._why_not_ready(model)) is not None:
             if process is not None and process.poll() is not None:
                 raise EndpointError(f"{self.url}: the server ended with code {process.returncode}")
-            try:
-                response = self._http.get(f"/v2/models/{model}/ready")
-            except httpx.HTTPError as error:
-                last = str(error) or type(error).__name__
-            else:
-                if response.is_success:
-                    return
-                last = f"{response.status_code} {_message(response)}"
+            if time.monotonic() > end:
+                raise EndpointError(f"{self.url}: {model} must be ready within {timeout_seconds:g} s, but: {last}")
             time.sleep(POLL_SECONDS)
-        raise EndpointError(f"{self.url}: {model} must be ready within {timeout_seconds:g} s, but is not: {last}")
+
+    def _why_not_ready(self, model: str) -> str | None:
+        try:
+            response = self._http.get(f"/v2/models/{model}/ready")
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        return None if response.is_success else f"{response.status_code} {_message(response)}"
 
     def score(
         self,
@@ -157,7 +156,7 @@ def serve_in_background(
             message holds its last lines.
     """
     models = [load_bundle(folder).model for folder in bundles]
-    command = [sys.executable, "-m", "serving", "--host", host, "--feature-store", feature_store]
+    command = [sys.executable, "-P", "-m", "serving", "--host", host, "--feature-store", feature_store]
     command += ["--http-port", str(http_port), "--grpc-port", str(grpc_port)]
     command += [word for folder in bundles for word in ("--bundle", str(folder.resolve()))]
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -3,12 +3,15 @@
 Feast's own `duckdb` store pairs every entity row with every earlier row of its key and then numbers the pairs: without
 a TTL that grows with the square of the history. An ASOF join finds the one row that was valid. The values are Feast's;
 on top, rows come back in the order in which they were asked, `entity_df` may be a SQL query, Delta tables are read at
-a pinned version without a DuckDB extension, and views without entities can be materialised.
+a pinned version without a DuckDB extension, views without entities can be materialised, and keys that a join_key_map
+leaves out are still joined on.
 
     offline_store:
       type: fairlead.adapters.feast_asof.AsofDuckDBOfflineStore
       tables_uri: /data/tables
       versions: {features/carrier_delays: 12}
+    materialization:
+      pull_latest_features: true  # else Feast loads every row of the span, and settles ties in its own way
 """
 
 import os
@@ -293,7 +296,9 @@ def _asked_for(view: ViewJoin, asked: Mapping[str, int | None]) -> str:
 
 
 def _tie_break(columns: Iterable[str]) -> str:
-    return f"hash({', '.join(_quoted(column) for column in sorted(columns)) or 'NULL'})"
+    """A hash of those of `columns` that there are: a table's older version may lack what its view has by now."""
+    names = ", ".join(_literal(column.lower()) for column in columns)
+    return f"hash(*COLUMNS(lambda name: lower(name) IN ({names})))" if names else "NULL"
 
 
 def _partition(columns: Sequence[str]) -> str:
@@ -437,12 +442,19 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> AsofRetrievalJob:
-        """Read all rows between two moments, both included."""
+        """Read all rows between two moments, both included.
+
+        Without keys they are in the order of time: Feast writes them all online, under one key, and the last one stays.
+        """
         columns = [*join_key_columns, *feature_name_columns, timestamp_field]
+        order = [_moment(timestamp_field)]
         if created_timestamp_column:
             columns.append(created_timestamp_column)
-        within = _between(timestamp_field, start_date, end_date)
-        return _pull(config, data_source, columns, within, without_keys=not join_key_columns)
+            order.append(f"{_moment(created_timestamp_column)} NULLS FIRST")
+        wanted = _between(timestamp_field, start_date, end_date)
+        if not join_key_columns:
+            wanted = f"{wanted} ORDER BY {', '.join([*order, _tie_break(feature_name_columns)])}"
+        return _pull(config, data_source, columns, wanted, without_keys=not join_key_columns)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
@@ -502,7 +514,7 @@ def _plan_view(view: FeatureView, feature_refs: Sequence[str], full_names: bool,
         keys=keys,
         created=created or None,
         ttl=view.ttl,
-        columns=sorted(columns - {timestamp, created, *keys}),
+        columns=tuple(columns - {timestamp, created, *keys}),
     )
 
 

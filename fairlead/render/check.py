@@ -97,7 +97,7 @@ def _check_tuning(model: ModelSpec) -> list[str]:
                 problems.append(f"{where}: parameter {parameter!r}" + did_you_mean(parameter, known))
     if model.tuning.folds * model.split.validation_days >= model.split.train_days:
         problems.append(
-            f"tuning.folds: {model.tuning.folds} folds of {model.split.validation_days} days must leave some to fit on, "
+            f"tuning.folds: {model.tuning.folds} folds of {model.split.validation_days} days must leave some over, "
             f"but split.train_days is {model.split.train_days}"
         )
     return problems

@@ -28,6 +28,7 @@ from feast.data_source import PushSource
 from feast.errors import FeastEntityDFMissingColumnsError
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
+from feast.repo_config import MaterializationConfig
 from feast.types import Float64, Int32, Int64, String
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,7 +76,7 @@ TABLES: dict[str, pa.Table] = {
             "late_share": [0.1, 0.2, 0.3],
         }
     ),
-    "network": pa.table({"known_at": times(0, 2), "flights": pa.array([10, 20], pa.int64())}),
+    "network": pa.table({"known_at": times(2, 0), "flights": pa.array([20, 10], pa.int64())}),
     "weather": pa.table({"station": ["EWR", "JFK"], "known_at": times(0, 0), "raw": [5.0, 8.0]}),
     "corrections": pa.table(
         {
@@ -350,13 +351,23 @@ def test_a_saved_dataset_reads_back_as_it_was_joined(store: FeatureStore, tmp_pa
     assert saved.min_event_timestamp == saved.max_event_timestamp == at(1)
 
 
-def test_what_is_materialised_is_what_the_join_answers(store: FeatureStore) -> None:
-    store.materialize(at(-1), at(4), feature_views=["planes", "routes", "weather"])
+latest_or_all = pytest.mark.parametrize("latest_only", [True, False], ids=["latest pulled", "all pulled"])
+
+
+def materialising(store: FeatureStore, latest_only: bool) -> FeatureStore:
+    materialization = MaterializationConfig(pull_latest_features=latest_only)
+    return FeatureStore(config=store.config.model_copy(update={"materialization_config": materialization}))
+
+
+@latest_or_all
+def test_what_is_materialised_is_what_the_join_answers(store: FeatureStore, latest_only: bool) -> None:
     features = ["planes:delay", "planes:seats", "planes:kind", "routes:late_share", "weather:wind"]
     keys = [
         {"plane": 1, "origin": "EWR", "dest": "SFO", "airport": "EWR"},
         {"plane": 2, "origin": "JFK", "dest": "SFO", "airport": "JFK"},
     ]
+    store = materialising(store, latest_only)
+    store.materialize(at(-1), at(4), feature_views=["planes", "routes", "weather"])
     online = store.get_online_features(features, keys).to_dict()
     offline = ask(store, features, [{**key, "event_timestamp": at(4)} for key in keys])
     assert list(zip(*(online[feature.split(":")[1]] for feature in features), strict=True)) == offline
@@ -447,14 +458,17 @@ def test_keys_that_a_join_key_map_leaves_out_keep_their_names(ours: FeatureStore
     assert ask(ours, ours.get_feature_service("outbound"), questions) == [0.1, 0.2, None]
 
 
-def test_a_view_without_entities_is_materialised(ours: FeatureStore) -> None:
-    ours.materialize(at(-1), at(4), feature_views=["network"])
-    assert ours.get_online_features(["network:flights"], [{"plane": 1}]).to_dict()["flights"] == [20]
+@latest_or_all
+def test_a_view_without_entities_is_materialised(ours: FeatureStore, latest_only: bool) -> None:
+    store = materialising(ours, latest_only)
+    store.materialize(at(-1), at(4), feature_views=["network"])
+    assert store.get_online_features(["network:flights"], [{"plane": 1}]).to_dict()["flights"] == [20]
 
 
 def test_rows_without_a_key_are_not_materialised(ours: FeatureStore) -> None:
-    ours.materialize(at(-1), at(2), feature_views=["corrections"])
-    assert ours.get_online_features(["corrections:version"], [{"plane": 1}]).to_dict()["version"] == [2]
+    store = materialising(ours, latest_only=True)
+    store.materialize(at(-1), at(2), feature_views=["corrections"])
+    assert store.get_online_features(["corrections:version"], [{"plane": 1}]).to_dict()["version"] == [2]
 
 
 def test_a_materialised_span_includes_both_its_ends(ours: FeatureStore) -> None:
@@ -582,6 +596,14 @@ def test_rows_older_than_a_column_lack_its_values(tables: Path) -> None:
     write_deltalake(tables / "delays", LATER_ROWS, mode="append", schema_mode="merge")
     assert sorted(row["delay"] or 0 for row in rows_of("delays", tables)) == [0, 2.0]
     assert rows_of("delays", tables, versions={"features/delays": 0}) == ROWS.drop_columns("delay").to_pylist()
+
+
+def test_an_older_version_answers_for_the_features_that_it_had(tables: Path) -> None:
+    write_deltalake(tables / "planes", TABLES["planes"].drop_columns("kind"))
+    write_deltalake(tables / "planes", TABLES["planes"], mode="append", schema_mode="merge")
+    options = {"type": ASOF, "tables_uri": str(tables.parent), "versions": {"features/planes": 0}}
+    store = applied(config(tables.parent.parent, **options), delta_source)
+    assert ask(store, ["planes:delay"], [plane(1, 2)]) == [4.0]
 
 
 def test_a_partitioned_table_is_refused(tables: Path) -> None:
@@ -726,6 +748,12 @@ def test_no_answer_was_known_later_than_asked_and_each_is_the_one_found_slowly(
                 assert rows[number][1] <= now
                 assert not filtered or rows[number][2] <= now
             assert number in right_answers(key, now, rows, ttl, filtered)
+
+
+def test_the_join_is_a_merge_even_where_duckdb_cannot_tell_how_much_there_is_to_join() -> None:
+    asked, rows = scan_arrow(pa.table({"now": times(1)})), scan_arrow(TABLES["network"])
+    join_sql = f"SELECT flights FROM {asked.sql} ASOF LEFT JOIN {rows.sql} ON now >= known_at"
+    assert "ASOF_JOIN" in run(f"EXPLAIN {join_sql}", asked, rows)["explain_value"][0].as_py()
 
 
 @settings(max_examples=15, deadline=None)

@@ -137,7 +137,7 @@ def test_both_names_are_ready_and_an_unknown_one_is_not(endpoint: Endpoint, http
     for model in ("flight-delay", "flight-delay-vector"):
         endpoint.wait_ready(model, timeout_seconds=30)
         assert http.get(f"/v2/models/{model}/ready").json() == {"name": model, "ready": True}
-    with pytest.raises(EndpointError, match=r"nobody must be ready within 0\.2 s, but is not: 404"):
+    with pytest.raises(EndpointError, match=r"nobody must be ready within 0\.2 s, but: 404"):
         endpoint.wait_ready("nobody", timeout_seconds=0.2)
 
 

@@ -1,0 +1,151 @@
+"""`fairlead demo` on a laptop, from the outside: a process, its exit code, what it prints and what it leaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+AS_OF = ("--as-of", "2013-02-10")
+DEMO = ("demo", *AS_OF, "--days", "1")
+
+
+@pytest.fixture(scope="module")
+def first(checkout):
+    done = checkout.run(*DEMO)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def summary(checkout, first):
+    return json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
+
+
+def test_every_step_is_one_line_with_its_time(first):
+    lines = [line for line in first.stdout.splitlines() if line[:1] in "✓="]
+    assert [line[2:26].strip() for line in lines if line] == [
+        "Ingest tables", "Validate tables", "Build features", "Build training set", "Train model", "Package model",
+        "Evaluate model", "Register model", "Ingest tables", "Validate tables", "Build features",
+        "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Write the report",
+    ]  # fmt: skip
+    assert all(" s  " in line for line in lines if line)
+
+
+def test_nothing_but_the_steps_and_the_figures_is_printed(first):
+    assert "Warning" not in first.stdout + first.stderr
+    assert "Traceback" not in first.stdout + first.stderr
+    assert first.stderr == ""
+
+
+def test_the_endpoint_answers_what_was_scored_offline(summary):
+    replay = summary["replay"]
+    assert replay["requests"] == replay["answered"] > 500
+    assert replay["max_abs_difference"] <= 1e-6
+    assert replay["roc_auc"] > 0.55
+
+
+def test_the_model_beats_what_a_caller_knows_alone(summary):
+    [auc] = [item["value"] for item in summary["evaluation"]["metrics"] if item["name"] == "roc_auc"]
+    baselines = [item["value"] for item in summary["evaluation"]["baselines"] if item["metric"] == "roc_auc"]
+    assert auc > max(baselines)
+
+
+def test_the_accepted_model_is_promoted(summary):
+    assert summary["registry"]["status"] == "accepted"
+    assert summary["registry"]["aliases"] == ["challenger", "champion"]
+
+
+def test_the_report_links_to_data_docs_that_are_there(checkout, summary):
+    link = summary["data"]["quality"]["data_docs"]
+    assert (checkout.home / "report" / link).is_file()
+
+
+def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summary):
+    models = checkout.models()
+    again = checkout.run(*DEMO)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("unchanged, reused") == 9
+    after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
+    assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
+        key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")
+    }
+    assert checkout.models() == models
+
+
+def test_show_prints_all_that_made_a_version(checkout, first):
+    record = json.loads(checkout.run("show", "flight-delay", "--json").stdout)
+    text = checkout.run("show", "flight-delay@champion").stdout
+    for table in record["tables"]:
+        assert table["sha256"] in text
+    assert record["plan"]["code_version"] in text
+    assert record["bundle"]["files"]["model.onnx"] in text
+
+
+def test_an_unknown_version_is_refused_with_what_there_is(checkout, first):
+    done = checkout.run("show", "flight-delay@7")
+    assert done.returncode == 1
+    assert done.stderr == "error: version flight-delay@7, which does not exist; there are 1, challenger, champion\n"
+
+
+def test_a_row_that_breaks_a_critical_rule_stops_the_run_and_the_next_good_run_works(checkout, first):
+    source = checkout.source("planes")
+    good = source.read_text(encoding="utf-8")
+    clean = sorted((checkout.home / "tables" / "flights" / "clean" / "planes" / "_delta_log").iterdir())
+    source.write_text(good.replace(",2,55,NA,Turbo-fan", ",2,9999,NA,Turbo-fan", 3), encoding="utf-8")
+    bad = checkout.run("run", "flight-delay", *AS_OF)
+    source.write_text(good, encoding="utf-8")
+    assert bad.returncode == 1
+    message = "planes: column 'seats' must be within [1, 600], but 3 of 3322 rows are not (max=9999), e.g. tailnum="
+    assert message in bad.stderr
+    assert "Traceback" not in bad.stderr
+    assert sorted((checkout.home / "tables" / "flights" / "clean" / "planes" / "_delta_log").iterdir()) == clean
+    assert checkout.run("run", "flight-delay", *AS_OF).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "message"),
+    [
+        ("flights", "dep_delay", "departure_delay", "must have the column 'dep_delay'"),
+        ("weather", "39.02", "cold", "column 'temp'"),
+        ("airlines", "carrier,name\n", "", "must have the column 'carrier'"),
+    ],
+)
+def test_a_source_of_another_shape_stops_the_run(checkout, first, table, old, new, message):
+    source = checkout.source(table)
+    good = source.read_text(encoding="utf-8")
+    source.write_text(good.replace(old, new, 1), encoding="utf-8")
+    done = checkout.run("run", "flight-delay", *AS_OF)
+    source.write_text(good, encoding="utf-8")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert source.name in done.stderr
+
+
+def test_a_missing_source_stops_the_run_before_it_begins(checkout, first):
+    source = checkout.source("airports")
+    away = source.rename(source.with_suffix(".away"))
+    done = checkout.run("run", "flight-delay", *AS_OF)
+    away.rename(source)
+    assert done.returncode == 1
+    assert f"cannot read {source}: No such file or directory" in done.stderr
+
+
+def test_a_misspelt_key_is_an_error_with_its_line(checkout, first):
+    path = "pipelines/models/flight-delay.yaml"
+    checkout.edit(path, ("sampler:", "sampel:"))
+    done = checkout.run("run", "flight-delay", *AS_OF)
+    checkout.edit(path, ("sampel:", "sampler:"))
+    assert done.returncode == 1
+    assert "tuning.sampel: unknown key; did you mean 'sampler'?" in done.stderr
+
+
+def test_a_home_that_cannot_be_written_is_an_error(checkout):
+    done = type(checkout)(checkout.repo, Path("/proc/fairlead")).run("demo")
+    assert done.returncode == 1
+    assert "the home folder /proc/fairlead must be writable" in done.stderr
+
+
+def test_an_unknown_model_is_an_error_with_what_there_is(checkout, first):
+    done = checkout.run("show", "no-such-model")
+    assert done.returncode == 1
+    assert "model 'no-such-model', which does not exist; there is flight-delay" in done.stderr
