@@ -59,12 +59,19 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def publish(self, versions: Mapping[str, int], start: datetime | None, end: datetime) -> int:
-        """Bring the online store up to `end` with rows known in (start, end]; return how many rows were written."""
+    def publish(self, service: str, versions: Mapping[str, int], start: datetime | None, end: datetime) -> int:
+        """Bring a service's views online up to `end`, with rows known in (start, end]; return how many were written.
+
+        Without `start` everything that was online is forgotten first, also what was known later than `end`.
+        """
         ...
 
     def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        """`<view>__<feature>` → one value an entity row; None where missing or older than the view's TTL."""
+        """`<view>__<feature>` → one value an entity row; None where missing or older than the view's TTL.
+
+        Raises:
+            FeatureError: no such service, an entity key is missing, or the store cannot be read.
+        """
         ...
 
 

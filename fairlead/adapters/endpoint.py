@@ -152,8 +152,8 @@ def serve_in_background(
         ready_within_seconds: how long the child may take.
 
     Raises:
-        EndpointError: the child ended before it was ready, because its port was taken for one, or took too long; the
-            message holds its last lines.
+        EndpointError: the child ended before it was ready, because its port was taken for one, or took too long, or
+            did not end well when told to; the message holds its last lines.
     """
     models = [load_bundle(folder).model for folder in bundles]
     command = [sys.executable, "-P", "-m", "serving", "--host", host, "--feature-store", feature_store]
@@ -172,6 +172,8 @@ def serve_in_background(
             yield endpoint
     finally:
         _stop(process)
+    if process.returncode != 0:
+        raise EndpointError(f"the server ended with code {process.returncode}: {_last_lines(log)}")
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

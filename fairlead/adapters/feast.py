@@ -1,6 +1,7 @@
 """Feature views and services on Feast."""
 
 import logging
+import sqlite3
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from feast.feature_view import FeatureView
 
-NOBODY = ""
-"""Stands for a missing entity key: Feast wants a value, and no entity has this one."""
+DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL = "__dummy_id", ""
+"""Feast's key of a view without entities (feast.feature_view)."""
+
+NOBODY = {str: "", int: -(2**63)}
+"""Stands for a missing entity key, or one of another type: Feast wants a value, and no entity has these."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class FeastFeatures:
         views = self._views(service)
         return Service(
             name=service,
-            entities=sorted({key for view in views for key in _join_keys(view)}),
+            entities=sorted({key for view in views for key in self._join_keys(view)}),
             features=[f"{view.name}__{field.name}" for view in views for field in view.features],
             tables=[_table(view) for view in views],
         )
@@ -77,10 +81,16 @@ class FeastFeatures:
         missing = [name for name in wanted if name not in keys]
         if missing:
             raise FeatureError(f"entity key {missing[0]!r} is required, but missing; required are {', '.join(wanted)}")
-        rows = {name: [NOBODY if value is None else value for value in keys[name]] for name in wanted}
-        response = self._online_store.get_online_features(
-            features=self._online_store.get_feature_service(service), entity_rows=rows, full_feature_names=True
-        )
+        kinds = self._key_types(service)
+        rows = {name: [_key(value, kinds[name]) for value in keys[name]] for name in wanted}
+        try:
+            response = self._online_store.get_online_features(
+                features=self._online_store.get_feature_service(service),
+                entity_rows=rows or {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL]},
+                full_feature_names=True,
+            )
+        except sqlite3.Error as error:
+            raise FeatureError(f"the online store of {service} cannot be read: {error}") from None
         return self._fresh(response.proto, service, asked_at)
 
     def _fresh(self, proto: Any, service: str, asked_at: datetime) -> dict[str, list[Any]]:
@@ -105,15 +115,19 @@ class FeastFeatures:
         self, store: "feast.FeatureStore", view: "FeatureView", version: int, start: datetime | None, end: datetime
     ) -> int:
         newest = self._newest(view, version, start, end)
-        if len(newest):
+        if len(newest) and self._join_keys(view):
             store.write_to_online_store(view.name, newest)
+        elif len(newest):
+            # Of a view without entities write_to_online_store drops the key that reads look for.
+            registered = store.registry.get_feature_view(view.name, store.project)
+            store._get_provider().ingest_df(registered, newest.assign(**{DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL}))
         return len(newest)
 
     def _newest(self, view: "FeatureView", version: int, start: datetime | None, end: datetime) -> "pd.DataFrame":
         """The newest row of each entity that became known in (start, end] and has not expired at `end`."""
         after = max(filter(None, [start, end - view.ttl - timedelta(seconds=1) if view.ttl else None]), default=None)
         files = DeltaTables(self._settings.tables_uri).files(_table(view), version)
-        keys = ", ".join(_join_keys(view)) or "NULL"
+        keys = ", ".join(self._join_keys(view)) or "NULL"
         known = view.batch_source.timestamp_field
         query = f"""
             SELECT * FROM read_parquet($files)
@@ -162,13 +176,28 @@ class FeastFeatures:
             raise FeatureError(f"feature service {name!r}" + did_you_mean(name, services))
         return services[name]
 
+    def _key_types(self, service: str) -> dict[str, type]:
+        """Join key → its type in Python: whole numbers, or text."""
+        from feast.value_type import ValueType
+
+        whole = {ValueType.INT32, ValueType.INT64}
+        entities = [entity for view in self._views(service) for entity in self._entities(view)]
+        return {entity.join_key: int if entity.value_type in whole else str for entity in entities}
+
+    def _entities(self, view: "FeatureView") -> "list[feast.Entity]":
+        """Of a view as its file declares it: the view itself knows its keys only once it has been applied."""
+        return [self._objects[f"Entity:{name}"] for name in view.entities if f"Entity:{name}" in self._objects]
+
+    def _join_keys(self, view: "FeatureView") -> list[str]:
+        return sorted(entity.join_key for entity in self._entities(view))
+
     def _views(self, service: str) -> "list[FeatureView]":
         names = [projection.name for projection in self._service(service).feature_view_projections]
         return [self._objects[f"FeatureView:{name}"] for name in names]
 
 
-def _join_keys(view: "FeatureView") -> list[str]:
-    return sorted(key for key in view.join_keys if not key.startswith("__dummy"))
+def _key(value: Any, kind: type) -> Any:
+    return value if type(value) is kind else NOBODY[kind]
 
 
 def _table(view: "FeatureView") -> str:

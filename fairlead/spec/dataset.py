@@ -59,9 +59,9 @@ class Expectation(Spec):
     """`<table>.<column>` of this dataset that must hold every value."""
     matches: str | None = None
     """A regular expression that every value matches."""
-    not_null: bool | None = None
+    not_null: Literal[True] | None = None
     """Every value is present (see `mostly`)."""
-    unique: bool | None = None
+    unique: Literal[True] | None = None
     """No value of `column`, or no combination of `columns`, appears twice."""
     rows: tuple[int, int] | None = None
     """Smallest and largest number of rows of the table."""
@@ -82,6 +82,14 @@ class Expectation(Spec):
         found = [name for name in RULES if getattr(self, name) is not None]
         if len(found) != 1:
             raise ValueError(f"must hold exactly one rule out of {', '.join(RULES)}, but holds {found or 'none'}")
+        for name in ("between", "rows"):
+            bounds = getattr(self, name)
+            if bounds and bounds[0] > bounds[1]:
+                raise ValueError(f"{name} must go from the smaller to the larger, but is {list(bounds)}")
+        if self.arguments and found[0] != "expect":
+            raise ValueError("`arguments` belong to `expect`")
+        if self.mostly < 1 and found[0] in ("rows", "fresh_within"):
+            raise ValueError(f"rule {found[0]!r} is not about single rows, so `mostly` means nothing")
         on_columns = self.columns is not None
         on_column = self.column is not None
         if found[0] in ("rows", "expect"):
@@ -129,6 +137,15 @@ class TableSpec(Spec):
         for where, name in wanted:
             if name not in self.all_columns:
                 raise ValueError(f"{where} names the column {name!r}" + did_you_mean(name, self.all_columns))
+        for index, rule in enumerate(self.expectations):
+            needed = {"between": ("int64", "float64"), "fresh_within": ("timestamp",), "matches": ("string",)}.get(
+                rule.rule
+            )
+            if needed and rule.column and self.all_columns[rule.column] not in needed:
+                kind = self.all_columns[rule.column]
+                raise ValueError(
+                    f"expectations.{index}: {rule.rule} needs a column of {needed[0]}, but {rule.column!r} is {kind}"
+                )
         for key in ("event_time", "known_at"):
             name = getattr(self, key)
             if name and self.all_columns[name] != "timestamp":

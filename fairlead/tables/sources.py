@@ -10,13 +10,17 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from fairlead.errors import SourceError
 from fairlead.spec.dataset import ColumnType, SourceSpec, TableSpec, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+LARGEST_BLOCK = 2**31 - 1
+"""Arrow counts the bytes of a block in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def _fetch_package(uri: str) -> bytes:
     parts = urlsplit(uri)
     try:
         distribution = metadata.distribution(parts.netloc)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):
         raise SourceError(f"{uri}: the package {parts.netloc!r} is not installed") from None
     # Read as a file, not imported: a data package may not be importable, and need not be.
     path = Path(str(distribution.locate_file(f"{parts.netloc}{parts.path}")))
@@ -56,7 +60,7 @@ def _fetch_package(uri: str) -> bytes:
 
 
 def _fetch_file(uri: str) -> bytes:
-    return _read(uri, Path(urlsplit(uri).path))
+    return _read(uri, Path(unquote(urlsplit(uri).path)))
 
 
 def _read(uri: str, path: Path) -> bytes:
@@ -80,8 +84,11 @@ def parse(fetched: Fetched, table: str, spec: TableSpec) -> "pa.Table":
 
     content = _unpack(fetched)
     where = f"{table}: {fetched.uri}"
-    header = content[: content.find(b"\n")].decode("utf-8", "replace").strip("\r\n\ufeff")
-    _check_header(where, [name.strip('"') for name in header.split(",")], spec)
+    header = content.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\ufeff")
+    if not header:
+        raise SourceError(f"{where}: the first line must name the columns, but is empty")
+    names = [name.strip('"') for name in header.split(",")]
+    _check_header(where, names, spec)
     options = csv.ConvertOptions(
         column_types={name: arrow_type(kind) for name, kind in spec.columns.items()},
         null_values=spec.source.null_values,
@@ -89,12 +96,13 @@ def parse(fetched: Fetched, table: str, spec: TableSpec) -> "pa.Table":
         include_columns=list(spec.columns),
         timestamp_parsers=[csv.ISO8601],
     )
-    # One thread, so that a message can say in which row the trouble is.
-    reading = csv.ReadOptions(use_threads=False)
+    # One thread and one block, so that a message can say in which row the trouble is.
+    reading = csv.ReadOptions(use_threads=False, block_size=min(len(content) + 1, LARGEST_BLOCK))
+    parsing = csv.ParseOptions(newlines_in_values=True)
     try:
-        rows: pa.Table = csv.read_csv(io.BytesIO(content), read_options=reading, convert_options=options)
+        rows: pa.Table = csv.read_csv(io.BytesIO(content), reading, parsing, options)
     except pa.ArrowInvalid as error:
-        raise SourceError(f"{where}: {_explain(str(error), header.split(','))}") from None
+        raise SourceError(f"{where}: {_explain(str(error), names)}") from None
     if rows.num_rows == 0:
         raise SourceError(f"{where}: has no rows")
     return rows
@@ -136,7 +144,8 @@ def _check_header(where: str, found: list[str], spec: TableSpec) -> None:
 
 
 def _explain(message: str, header: list[str]) -> str:
-    """Arrow says `In CSV column #3`; people look for names."""
+    """On one line; Arrow says `In CSV column #3`, people look for names."""
+    message = " ".join(message.split())
     head, _, rest = message.partition("CSV column #")
     number, _, tail = rest.partition(":")
     if number.isdigit() and int(number) < len(header):

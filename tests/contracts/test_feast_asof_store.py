@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from deltalake.schema import Field as DeltaField
+from deltalake.schema import PrimitiveType
 from feast import (
     Entity,
     FeatureService,
@@ -596,6 +598,12 @@ def test_rows_older_than_a_column_lack_its_values(tables: Path) -> None:
     write_deltalake(tables / "delays", LATER_ROWS, mode="append", schema_mode="merge")
     assert sorted(row["delay"] or 0 for row in rows_of("delays", tables)) == [0, 2.0]
     assert rows_of("delays", tables, versions={"features/delays": 0}) == ROWS.drop_columns("delay").to_pylist()
+
+
+def test_a_column_that_no_file_has_yet_is_missing_in_every_row(tables: Path) -> None:
+    write_deltalake(tables / "delays", ROWS)
+    DeltaTable(tables / "delays").alter.add_columns(DeltaField("seats", PrimitiveType("integer")))
+    assert rows_of("delays", tables) == [{**ROWS.to_pylist()[0], "seats": None}]
 
 
 def test_an_older_version_answers_for_the_features_that_it_had(tables: Path) -> None:

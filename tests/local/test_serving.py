@@ -98,7 +98,8 @@ def endpoint(folder: Path, grpc_port: int) -> Iterator[Endpoint]:
     log = folder / "server.log"
     with serve_in_background(bundles, log, feature_store="none", grpc_port=grpc_port) as running:
         yield running
-        assert log.read_text() == f"serving flight-delay@3, other@1 on {running.url}\n", "nothing else is said"
+    # Here it has had SIGTERM, and has ended with 0: another code would have been raised.
+    assert log.read_text() == f"serving flight-delay@3, other@1 on {running.url}\n", "nothing else is said"
 
 
 @pytest.fixture(scope="module")
@@ -246,14 +247,16 @@ def test_a_server_in_the_background_that_cannot_start_says_why(tmp_path: Path) -
             pass
 
 
-def test_sigterm_ends_the_server_with_code_0_and_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_with_code_0_and_without_a_word(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "serving", "--bundle", str(write(tmp_path / "bundle")), "--feature-store", "none"]
     command += ["--http-port", "0", "--grpc-port", str(free_port())]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=REPO)
     try:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("serving flight-delay@3 on http://127.0.0.1:")
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         _, rest = process.communicate(timeout=60)
         assert (process.returncode, rest) == (0, "")
     finally:
