@@ -1,9 +1,10 @@
 """Time one point-in-time join in Feast's duckdb store and in ours, in alternating rounds, and compare every value.
 
-    python benchmarks/point_in_time_join.py --rows 200000 --rounds 3 --json join.json
+    python benchmarks/point_in_time_join.py --rows 200000 --days 30 --rounds 3 --json join.json
 
 Three views of `--rows` feature rows each are joined to `--rows` entity rows, once with a TTL of two days on each view
-and once without. The history of a key is 200 rows long over 90 days.
+and once without. A key has a row a day on average, so `--days` is also the length of its history: without a TTL that
+is what Feast's time grows with.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import platform
 import statistics
 import tempfile
 import time
+import warnings
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -30,30 +32,31 @@ STORES = {"feast": "duckdb", "fairlead": "fairlead.adapters.feast_asof.AsofDuckD
 TTLS = {"2-day TTL": timedelta(days=2), "no TTL": timedelta(0)}
 VIEWS = ("delays", "weather", "load")
 FEATURES = ("f0", "f1", "f2", "f3")
-ROWS_PER_KEY = 200
 START = datetime(2024, 1, 1, tzinfo=UTC)
-SPAN = timedelta(days=90)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=200_000, help="entity rows, and rows of each view")
+    parser.add_argument("--days", type=int, default=30, help="span of the history, and rows of a key")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="ibis")
     with tempfile.TemporaryDirectory() as folder:
-        cases = measure(Path(folder), options.rows, options.rounds)
-    report = {"rows": options.rows, "rounds": options.rounds, "environment": environment(), "cases": cases}
+        cases = measure(Path(folder), options.rows, options.days, options.rounds)
+    sizes = {"rows": options.rows, "days": options.days, "rounds": options.rounds}
     if options.json:
+        report = {**sizes, "environment": environment(), "cases": cases}
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    print(json.dumps(report["environment"]))
+    print(", ".join(f"{name} {value}" for name, value in (sizes | environment()).items()))
 
 
-def measure(folder: Path, rows: int, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, rows: int, days: int, rounds: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for view in VIEWS:
-        pq.write_table(feature_rows(rng, rows), folder / f"{view}.parquet")
-    asked = entity_rows(rng, rows)
+        pq.write_table(feature_rows(rng, rows, days), folder / f"{view}.parquet")
+    asked = entity_rows(rng, rows, days)
     cases = {}
     for case, ttl in TTLS.items():
         stores = {name: feature_store(folder / f"{name}, {case}", kind, folder, ttl) for name, kind in STORES.items()}
@@ -94,22 +97,26 @@ def summary(case: str, seconds: dict[str, list[float]]) -> dict[str, Any]:
     return figures | {"ratio": ratio}
 
 
-def moments(rng: np.random.Generator, rows: int) -> pa.Array:
-    start, span = (int(value / timedelta(microseconds=1)) for value in (START - datetime.fromtimestamp(0, UTC), SPAN))
+def moments(rng: np.random.Generator, rows: int, days: int) -> pa.Array:
+    start, span = int(START.timestamp() * 1e6), timedelta(days=days) // timedelta(microseconds=1)
     return pa.array(start + rng.integers(0, span, rows), pa.timestamp("us", "UTC"))
 
 
-def feature_rows(rng: np.random.Generator, rows: int) -> pa.Table:
+def keys(rng: np.random.Generator, rows: int, days: int) -> np.ndarray:
+    return rng.integers(0, max(rows // days, 1), rows)
+
+
+def feature_rows(rng: np.random.Generator, rows: int, days: int) -> pa.Table:
     """Random rows in time order, as a daily append would leave them."""
-    known_at = moments(rng, rows)
-    keys = rng.integers(0, max(rows // ROWS_PER_KEY, 1), rows)
+    known_at = moments(rng, rows, days)
     values = {feature: rng.random(rows) for feature in FEATURES}
-    return pa.table({"plane": keys, "known_at": known_at, "created_at": known_at, **values}).sort_by("known_at")
+    table = pa.table({"plane": keys(rng, rows, days), "known_at": known_at, "created_at": known_at, **values})
+    return table.sort_by("known_at")
 
 
-def entity_rows(rng: np.random.Generator, rows: int) -> pd.DataFrame:
-    keys = rng.integers(0, max(rows // ROWS_PER_KEY, 1), rows)
-    return pd.DataFrame({"row": np.arange(rows), "plane": keys, "event_timestamp": moments(rng, rows).to_pandas()})
+def entity_rows(rng: np.random.Generator, rows: int, days: int) -> pd.DataFrame:
+    asked_at = moments(rng, rows, days).to_pandas()
+    return pd.DataFrame({"row": np.arange(rows), "plane": keys(rng, rows, days), "event_timestamp": asked_at})
 
 
 def feature_store(home: Path, kind: str, tables: Path, ttl: timedelta) -> FeatureStore:
@@ -141,9 +148,9 @@ def feature_view(name: str, entity: Entity, tables: Path, ttl: timedelta) -> Fea
     return FeatureView(name=name, entities=[entity], ttl=ttl, schema=schema, source=source)
 
 
-def environment() -> dict[str, str]:
+def environment() -> dict[str, Any]:
     packages = {name: version(name) for name in ("feast", "duckdb", "ibis-framework", "pyarrow", "pandas")}
-    return {"python": platform.python_version(), "cpus": str(os.cpu_count()), **packages}
+    return {"python": platform.python_version(), "cpus": os.cpu_count(), **packages}
 
 
 if __name__ == "__main__":

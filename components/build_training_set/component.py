@@ -7,8 +7,8 @@ from components.images import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def build_training_set(
-    dataset: dict,
-    model: dict,
+    dataset: str,
+    model: str,
     clean: dict,
     features: dict,
     as_of: str,
@@ -18,8 +18,8 @@ def build_training_set(
     """Write `training_set`, a folder of Parquet with the periods train, validation and test.
 
     Args:
-        dataset: a dataset spec.
-        model: a model spec.
+        dataset: a dataset spec, JSON.
+        model: a model spec, JSON.
         clean: table → version.
         features: feature table → version.
         as_of: ISO 8601 instant; the test period ends there.
@@ -36,7 +36,7 @@ def build_training_set(
     from fairlead.spec import DatasetSpec, ModelSpec
 
     settings = begin_step()
-    data_spec, model_spec = DatasetSpec.model_validate(dataset), ModelSpec.model_validate(model)
+    data_spec, model_spec = DatasetSpec.model_validate_json(dataset), ModelSpec.model_validate_json(model)
     store = FeastFeatures(settings, data_spec.name)
     store.apply()
     rows = logic.build_training_set(

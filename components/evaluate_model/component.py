@@ -7,7 +7,7 @@ from components.images import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def evaluate_model(
-    model: dict,
+    model: str,
     champion: str,
     code_version: str,
     training_set: dsl.Input[dsl.Dataset],
@@ -20,7 +20,7 @@ def evaluate_model(
     """Write `evaluation`, all that was measured and what the gates say; `metrics` shows the headline in the UI.
 
     Args:
-        model: a model spec.
+        model: a model spec, JSON.
         champion: the version to beat; empty if there is none.
         code_version: what measures it.
         training_set: rows by period.
@@ -40,7 +40,7 @@ def evaluate_model(
     from fairlead.training.fit import load_record
 
     settings = begin_step()
-    spec = ModelSpec.model_validate(model)
+    spec = ModelSpec.model_validate_json(model)
     result = evaluate(
         spec,
         Path(bundle.path),

@@ -7,7 +7,7 @@ from components.images import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def package_model(
-    model: dict,
+    model: str,
     clean: dict,
     features: dict,
     as_of: str,
@@ -20,7 +20,7 @@ def package_model(
     """Write `bundle`, the folder that serving reads, and `parity`, how near it is to the fitted model.
 
     Args:
-        model: a model spec.
+        model: a model spec, JSON.
         clean: table → version that the model was made from.
         features: feature table → version.
         as_of: ISO 8601 instant of the run.
@@ -40,7 +40,7 @@ def package_model(
     from fairlead.training.fit import load_fitted, load_record
 
     settings = begin_step()
-    spec = ModelSpec.model_validate(model)
+    spec = ModelSpec.model_validate_json(model)
     tables = whole_numbers({f"{spec.dataset}/clean/{name}": version for name, version in clean.items()} | features)
     origin = Origin(as_of=as_of, tables=tables, code_version=code_version, lock=lock_hash(settings.repo))
     native, record = load_fitted(Path(fitted.path)), load_record(Path(fitted.path))

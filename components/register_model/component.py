@@ -7,8 +7,8 @@ from components.images import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def register_model(
-    dataset: dict,
-    model: dict,
+    dataset: str,
+    model: str,
     sources: dict,
     as_of: str,
     code_version: str,
@@ -26,8 +26,8 @@ def register_model(
     """Write the bundle to its released place; returns the version.
 
     Args:
-        dataset: a dataset spec.
-        model: a model spec.
+        dataset: a dataset spec, JSON.
+        model: a model spec, JSON.
         sources: table → SHA-256 of its source.
         as_of: ISO 8601 instant of the run.
         code_version: name of the code.
@@ -50,6 +50,7 @@ def register_model(
     from fairlead.lineage.steps import begin_step, whole_numbers
     from fairlead.packaging.bundle import release_bundle
     from fairlead.report.build import run_plots
+    from fairlead.spec import DatasetSpec, ModelSpec
 
     settings = begin_step()
     artifacts = Artifacts(
@@ -61,8 +62,9 @@ def register_model(
         parity=Path(parity.path),
         evaluation=Path(evaluation.path),
     )
+    specs = DatasetSpec.model_validate_json(dataset), ModelSpec.model_validate_json(model)
     plan = Plan(
-        dataset=dataset, model=model, sources=sources, as_of=as_of, code_version=code_version, champion=champion
+        dataset=specs[0], model=specs[1], sources=sources, as_of=as_of, code_version=code_version, champion=champion
     )
     record = collect(plan, whole_numbers(clean), whole_numbers(features), artifacts, settings.repo)
     registered = MlflowRegistry(settings).register(record, artifacts.bundle, run_plots(record))

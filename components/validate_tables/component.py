@@ -7,7 +7,7 @@ from components.images import PIPELINE_IMAGE
 
 @dsl.component(base_image=PIPELINE_IMAGE, install_kfp_package=False)
 def validate_tables(
-    dataset: dict,
+    dataset: str,
     raw: dict,
     as_of: str,
     code_version: str,
@@ -17,7 +17,7 @@ def validate_tables(
     """Write `<dataset>/clean/<table>`; returns table → version.
 
     Args:
-        dataset: a dataset spec.
+        dataset: a dataset spec, JSON.
         raw: table → version.
         as_of: ISO 8601 instant; nothing that happened later is seen.
         code_version: what derives the columns.
@@ -37,7 +37,7 @@ def validate_tables(
     from fairlead.tables.quality import log_passed, refuse_if_critical
 
     settings = begin_step()
-    spec, moment = DatasetSpec.model_validate(dataset), datetime.fromisoformat(as_of)
+    spec, moment = DatasetSpec.model_validate_json(dataset), datetime.fromisoformat(as_of)
     store = DeltaTables(settings.tables_uri)
     raw = whole_numbers(raw)
     tables = prepare(spec, raw, store, load_module(settings.repo, spec.name, "tables"), moment)

@@ -420,16 +420,12 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
         end_date: datetime,
     ) -> AsofRetrievalJob:
         """Read the last row of each key between two moments, both included. Ties and missing keys go as in the join."""
-        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
-        order = [_moment(timestamp_field), _tie_break(feature_name_columns)]
-        if created_timestamp_column:
-            columns.append(created_timestamp_column)
-            order.insert(1, _moment(created_timestamp_column))
+        newest_first = f"ORDER BY {_by_age(timestamp_field, created_timestamp_column, 'DESC NULLS LAST')}"
         keys = [_quoted(column) for column in join_key_columns]
         wanted = [_between(timestamp_field, start_date, end_date), *(f"{key} IS NOT NULL" for key in keys)]
-        latest_first = ", ".join(f"{column} DESC NULLS LAST" for column in order)
-        latest = f"QUALIFY row_number() OVER ({_partition(keys)} ORDER BY {latest_first}) = 1"
-        return _pull(config, data_source, columns, f"{' AND '.join(wanted)} {latest}", without_keys=not keys)
+        condition = f"{' AND '.join(wanted)} QUALIFY row_number() OVER ({_partition(keys)} {newest_first}) = 1"
+        times = [timestamp_field, *filter(None, [created_timestamp_column])]
+        return _pull(config, data_source, join_key_columns, feature_name_columns, times, condition)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -446,15 +442,11 @@ class AsofDuckDBOfflineStore(DuckDBOfflineStore):  # type: ignore[misc]
 
         Without keys they are in the order of time: Feast writes them all online, under one key, and the last one stays.
         """
-        columns = [*join_key_columns, *feature_name_columns, timestamp_field]
-        order = [_moment(timestamp_field)]
-        if created_timestamp_column:
-            columns.append(created_timestamp_column)
-            order.append(f"{_moment(created_timestamp_column)} NULLS FIRST")
-        wanted = _between(timestamp_field, start_date, end_date)
+        condition = _between(timestamp_field, start_date, end_date)
         if not join_key_columns:
-            wanted = f"{wanted} ORDER BY {', '.join([*order, _tie_break(feature_name_columns)])}"
-        return _pull(config, data_source, columns, wanted, without_keys=not join_key_columns)
+            condition += f" ORDER BY {_by_age(timestamp_field, created_timestamp_column, 'ASC NULLS FIRST')}"
+        times = [timestamp_field, *filter(None, [created_timestamp_column])]
+        return _pull(config, data_source, join_key_columns, feature_name_columns, times, condition)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
@@ -560,15 +552,24 @@ def _refuse_unanswerable(asked: pa.Table, views: Sequence[ViewJoin]) -> None:
 
 
 def _pull(
-    config: RepoConfig, source: DataSource, columns: Sequence[str], condition: str, *, without_keys: bool
+    config: RepoConfig,
+    source: DataSource,
+    keys: Sequence[str],
+    features: Sequence[str],
+    times: Sequence[str],
+    condition: str,
 ) -> AsofRetrievalJob:
-    selected = [_quoted(column) for column in columns]
-    if without_keys:  # the online store files the row under a dummy entity
-        selected.append(f"{_literal(DUMMY_ENTITY_VAL)} AS {DUMMY_ENTITY_ID}")
+    columns = [_quoted(column) for column in (*keys, *features, *times)]
+    if not keys:  # the online store files such a row under a dummy entity
+        columns.append(f"{_literal(DUMMY_ENTITY_VAL)} AS {DUMMY_ENTITY_ID}")
     scan = scan_source(source, config)
-    return AsofRetrievalJob(
-        lambda: run(f"SELECT {', '.join(selected)} FROM {scan.sql} WHERE {condition}", scan), config
-    )
+    rows = f"(SELECT *, {_tie_break(features)} AS __tie_break FROM {scan.sql})"
+    return AsofRetrievalJob(lambda: run(f"SELECT {', '.join(columns)} FROM {rows} WHERE {condition}", scan), config)
+
+
+def _by_age(timestamp: str, created: str | None, direction: str) -> str:
+    terms = [_moment(timestamp), *([_moment(created)] if created else []), "__tie_break"]
+    return ", ".join(f"{term} {direction}" for term in terms)
 
 
 def _between(timestamp: str, start: datetime | None, end: datetime | None) -> str:

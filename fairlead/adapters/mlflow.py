@@ -123,7 +123,7 @@ class MlflowRegistry:
         the same run.
         """
         with self._client() as client:
-            model = plan.model["name"]
+            model = plan.model.name
             found = client.search_model_versions(f"name='{model}'")
             versions = [client.get_model_version(model, item.version) for item in found]
             champion = next((item for item in versions if CHAMPION in item.aliases), None)
@@ -156,10 +156,11 @@ class MlflowRegistry:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         import mlflow
 
+        # After the import, which sets levels of its own: how a database is migrated is no news to a user.
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self._settings.tracking_uri)
         mlflow.set_registry_uri(self._settings.tracking_uri)
         yield mlflow.MlflowClient()

@@ -82,7 +82,7 @@ def run_again(name: str, home: Path, console: Console) -> bool:
         flow = Flow(
             home=scratch,
             repo=repo,
-            dataset=DatasetSpec.model_validate(record.plan.dataset),
+            dataset=record.plan.dataset,
             model=record.spec,
             as_of=datetime.fromisoformat(record.plan.as_of),
             progress=progress,

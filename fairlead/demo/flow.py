@@ -73,20 +73,20 @@ class Flow:
 
     def plan(self) -> Plan:
         """What the run will be made from, as it is now."""
-        with_champion = {
-            "dataset": self.dataset.to_parameter(),
-            "model": self.model.to_parameter(),
-            "sources": fingerprints(self.dataset),
-            "as_of": self.as_of.isoformat(),
-            "code_version": code_version(self.repo),
-        }
-        draft = Plan(**with_champion, champion="")
+        draft = Plan(
+            dataset=self.dataset,
+            model=self.model,
+            sources=fingerprints(self.dataset),
+            as_of=self.as_of.isoformat(),
+            code_version=code_version(self.repo),
+            champion="",
+        )
         return draft.model_copy(update={"champion": MlflowRegistry(self.settings).champion_to_beat(draft)})
 
     def train(self, plan: Plan) -> tuple[RegisteredVersion, RunRecord, Path]:
         """Run the pipeline; returns the registered version, its record and the data docs."""
         Path(self.settings.feast_uri).mkdir(parents=True, exist_ok=True)
-        outputs = self._run("train_and_release", plan.model_dump(mode="json"))
+        outputs = self._run("train_and_release", plan.arguments())
         registry = MlflowRegistry(self.settings)
         version = registry.resolve(self.model.name, outputs["version"])
         return version, registry.record(version), Path(outputs["quality_docs"].path)
@@ -99,7 +99,7 @@ class Flow:
         """
         end = days_before(self.as_of, -days, self.dataset.timezone)
         refresh = {
-            "dataset": record.plan.dataset,
+            "dataset": record.plan.dataset.to_parameter(),
             "sources": record.plan.sources,
             "as_of": end.isoformat(),
             "code_version": record.plan.code_version,

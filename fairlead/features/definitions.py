@@ -29,7 +29,7 @@ def load_module(repo: Path, dataset: str, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (ImportError, SyntaxError, NameError, AttributeError) as error:
+    except Exception as error:  # whatever the code of a dataset raises, such as Feast's refusal of a view
         raise SpecError(f"{path}: cannot be imported: {error}") from error
     return module
 
@@ -44,8 +44,10 @@ def call_by_names(module: ModuleType, name: str, tables: "Mapping[str, ir.Table]
     """Call a function with the tables that its parameters name.
 
     Raises:
-        SpecError: there is no such function, or a parameter names no table.
+        SpecError: there is no such function, a parameter names no table, or the result is none.
     """
+    from ibis.expr.types import Table
+
     function = getattr(module, name, None)
     if not callable(function):
         raise SpecError(f"{module.__file__}: must define {name}()" + did_you_mean(name, functions(module)))
@@ -56,4 +58,6 @@ def call_by_names(module: ModuleType, name: str, tables: "Mapping[str, ir.Table]
                 f"{module.__file__}: {name}() asks for the table {parameter!r}" + did_you_mean(parameter, tables)
             )
     result: ir.Table = function(**{parameter: tables[parameter] for parameter in wanted})
+    if not isinstance(result, Table):
+        raise SpecError(f"{module.__file__}: {name}() must return a table, but returns {type(result).__name__}")
     return result

@@ -15,7 +15,6 @@ from fairlead.lineage.code import git_commit, lock_hash
 from fairlead.lineage.record import Plan, RunRecord
 from fairlead.packaging.bundle import load_bundle
 from fairlead.packaging.parity import Parity
-from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.tables.ingest import IngestedTable
 from fairlead.tables.quality import QualityReport
 from fairlead.training.fit import load_record
@@ -39,7 +38,7 @@ def collect(
     plan: Plan, clean: Mapping[str, int], features: Mapping[str, int], artifacts: Artifacts, repo: Path
 ) -> RunRecord:
     """Read a run's artifacts into one record."""
-    model, dataset = ModelSpec.model_validate(plan.model), DatasetSpec.model_validate(plan.dataset)
+    model, dataset = plan.model, plan.dataset
     training = load_record(artifacts.fitted)
     rows = TrainingSet.load(artifacts.training_set)
     periods = Periods.before(datetime.fromisoformat(plan.as_of), model.split, dataset.timezone)

@@ -8,7 +8,7 @@ from fairlead.evaluation.evaluate import EvaluationRecord
 from fairlead.features.statistics import ColumnStatistics, PeriodRows
 from fairlead.packaging.bundle import Bundle
 from fairlead.packaging.parity import Parity
-from fairlead.spec import ModelSpec
+from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.tables.ingest import IngestedTable
 from fairlead.tables.quality import QualityReport
 from fairlead.training.fit import TrainingRecord
@@ -19,14 +19,19 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    dataset: dict[str, Any]
-    model: dict[str, Any]
+    dataset: DatasetSpec
+    model: ModelSpec
     sources: dict[str, str]
     """Table → SHA-256 of its source."""
     as_of: str
     code_version: str
     champion: str
     """The version to beat; empty if there is none."""
+
+    def arguments(self) -> dict[str, Any]:
+        """As the pipeline takes them."""
+        fixed = self.model_dump(mode="json", exclude={"dataset", "model"})
+        return {"dataset": self.dataset.to_parameter(), "model": self.model.to_parameter(), **fixed}
 
 
 class RunRecord(BaseModel):
@@ -52,7 +57,7 @@ class RunRecord(BaseModel):
     @property
     def spec(self) -> ModelSpec:
         """The model file as it was."""
-        return ModelSpec.model_validate(self.plan.model)
+        return self.plan.model
 
     @property
     def accepted(self) -> bool:

@@ -82,13 +82,13 @@ def release_bundle(packaged: Path, target: Path, version: str) -> Bundle:
         return bundle
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=".release-", dir=target.parent))
-        shutil.copytree(packaged, aside, dirs_exist_ok=True)
-        write_bundle(bundle, aside)
-        aside.chmod(0o755)
-        aside.rename(target)
+        with tempfile.TemporaryDirectory(prefix=".release-", dir=target.parent) as aside:
+            folder = Path(shutil.copytree(packaged, Path(aside, target.name)))
+            write_bundle(bundle, folder)
+            folder.chmod(0o755)
+            folder.rename(target)
     except OSError as error:
-        raise HomeError(f"cannot write the bundle to {target}: {error.strerror}") from None
+        raise HomeError(f"cannot write the bundle to {target}: {error.strerror or error}") from None
     return bundle
 
 

@@ -12,6 +12,8 @@ from fairlead.errors import BundleError
 UNKNOWN_CATEGORY = -1.0
 """The code of a category that training did not see, and of a missing one."""
 
+NUMBERS = (int, float, np.number, np.bool_)
+
 Matrix = npt.NDArray[np.float32]
 
 
@@ -76,10 +78,12 @@ def _codes(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
 
 
 def _numbers(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "fiub":
         return values.astype(np.float32)
+    for value in values:  # NumPy would read the text "12" as a number, and a list of one as its content
+        if value is not None and not isinstance(value, NUMBERS):
+            raise BundleError(f"column {item.name!r} must hold numbers, but holds {value!r}")
     try:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float32)
-    except (TypeError, ValueError):
-        wrong = next(value for value in values if not isinstance(value, (int, float, np.number)) and value is not None)
-        raise BundleError(f"column {item.name!r} must hold numbers, but holds {wrong!r}") from None
+    except OverflowError:
+        raise BundleError(f"column {item.name!r} must hold numbers, but holds one beyond every float") from None

@@ -61,7 +61,11 @@ def _check_model(repo: Path, model: ModelSpec, datasets: dict[str, DatasetSpec])
     dataset = datasets[model.dataset]
     if model.rows.table not in dataset.tables:
         return [f"rows.table: {model.rows.table!r}" + did_you_mean(model.rows.table, dataset.tables)]
-    return [*_check_columns(model, dataset), *_check_tuning(model), *_check_service(repo, model)]
+    problems = [*_check_columns(model, dataset), *_check_tuning(model)]
+    try:
+        return problems + _check_service(repo, model)
+    except FairleadError as error:
+        return [*problems, f"features: {error}"]
 
 
 def _check_columns(model: ModelSpec, dataset: DatasetSpec) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Literal
 from fairlead.lineage.record import RunRecord
 from fairlead.report import summary as s
 from fairlead.report.view import drawings
-from fairlead.spec import DatasetSpec
 from fairlead.tables.quality import RuleResult
 
 
@@ -80,7 +79,7 @@ def _run(record: RunRecord, now: Circumstances) -> s.Run:
 def _data(record: RunRecord, now: Circumstances) -> s.Data:
     severities: tuple[Literal["critical", "warning"], ...] = ("critical", "warning")
     failures = record.quality.failures()
-    tables = DatasetSpec.model_validate(record.plan.dataset).tables
+    tables = record.plan.dataset.tables
     counts = []
     for severity in severities:
         rules = [result for result in record.quality.results if result.rule.severity == severity]
@@ -150,7 +149,7 @@ def _features(record: RunRecord) -> s.Features:
 def _day(instant: str, record: RunRecord) -> date:
     from zoneinfo import ZoneInfo
 
-    zone = DatasetSpec.model_validate(record.plan.dataset).timezone
+    zone = record.plan.dataset.timezone
     return datetime.fromisoformat(instant).astimezone(ZoneInfo(zone)).date()
 
 

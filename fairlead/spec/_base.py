@@ -19,25 +19,32 @@ KebabName = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,40}[a-
 class Spec(BaseModel):
     """Base of every part of a spec."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # JSON, and so a pipeline's parameter, has no number for infinity.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="strings")
 
-    def to_parameter(self) -> dict[str, Any]:
-        """As a parameter of a pipeline, which knows no null; `model_validate` reads it back."""
-        return self.model_dump(mode="json", exclude_none=True)
+    def to_parameter(self) -> str:
+        """As a parameter of a pipeline; `model_validate_json` reads it back.
+
+        A text, and no mapping: in a mapping KFP loses the order of keys, makes floats of whole numbers and knows no null.
+        """
+        return self.model_dump_json(exclude_none=True)
 
 
 def parse_duration(value: Any) -> Any:
-    """Read `90m`, `1h`, `7d` or `2w`; anything else is left for pydantic to refuse.
+    """Read `90m`, `1h`, `7d` or `2w`. A bare number is refused: pydantic would take it for seconds.
 
     Raises:
-        ValueError: a string is not of that form.
+        ValueError: not of that form, or longer than a `timedelta` can be.
     """
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    match = _DURATION.fullmatch(value.strip())
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"must be a number and a unit (m, h, d or w), such as 90m or 7d, but is {value!r}")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError:
+        raise ValueError(f"must be a duration of at most {timedelta.max.days} days, but is {value!r}") from None
 
 
 def format_duration(value: timedelta) -> str:

@@ -1,6 +1,7 @@
 """What a user declares about data: `feature_repo/<dataset>/dataset.yaml`."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,7 +19,7 @@ Severity = Literal["critical", "warning"]
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones, such as America
         raise ValueError(f"must be an IANA time zone such as America/New_York, but is {name!r}") from None
     return name
 
@@ -84,8 +85,8 @@ class Expectation(Spec):
             raise ValueError(f"must hold exactly one rule out of {', '.join(RULES)}, but holds {found or 'none'}")
         for name in ("between", "rows"):
             bounds = getattr(self, name)
-            if bounds and bounds[0] > bounds[1]:
-                raise ValueError(f"{name} must go from the smaller to the larger, but is {list(bounds)}")
+            if bounds and (bounds[0] > bounds[1] or not any(map(isfinite, bounds))):
+                raise ValueError(f"{name} must go from a smaller to a larger number, but is {list(bounds)}")
         if self.arguments and found[0] != "expect":
             raise ValueError("`arguments` belong to `expect`")
         if self.mostly < 1 and found[0] in ("rows", "fresh_within"):
@@ -102,6 +103,14 @@ class Expectation(Spec):
 
 
 RULES = ("between", "one_of", "references", "matches", "not_null", "unique", "rows", "fresh_within", "expect")
+
+
+RULE_COLUMNS: Mapping[str, tuple[ColumnType, ...]] = {
+    "between": ("int64", "float64"),
+    "matches": ("string",),
+    "fresh_within": ("timestamp",),
+}
+"""The types of column that a rule is about; the others are about any."""
 
 
 class TableSpec(Spec):
@@ -137,19 +146,22 @@ class TableSpec(Spec):
         for where, name in wanted:
             if name not in self.all_columns:
                 raise ValueError(f"{where} names the column {name!r}" + did_you_mean(name, self.all_columns))
-        for index, rule in enumerate(self.expectations):
-            needed = {"between": ("int64", "float64"), "fresh_within": ("timestamp",), "matches": ("string",)}.get(
-                rule.rule
-            )
-            if needed and rule.column and self.all_columns[rule.column] not in needed:
-                kind = self.all_columns[rule.column]
-                raise ValueError(
-                    f"expectations.{index}: {rule.rule} needs a column of {needed[0]}, but {rule.column!r} is {kind}"
-                )
         for key in ("event_time", "known_at"):
             name = getattr(self, key)
             if name and self.all_columns[name] != "timestamp":
                 raise ValueError(f"{key} must be a timestamp, but {name!r} is {self.all_columns[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_fit_their_columns(self) -> "TableSpec":
+        for index, rule in enumerate(self.expectations):
+            needed = RULE_COLUMNS.get(rule.rule)
+            kind = self.all_columns[rule.column] if rule.column else None
+            if needed and kind and kind not in needed:
+                wanted = " or ".join(needed)
+                raise ValueError(
+                    f"expectations.{index}: {rule.rule} needs a column of {wanted}, but {rule.column!r} is {kind}"
+                )
         return self
 
 

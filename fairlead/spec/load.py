@@ -1,5 +1,6 @@
 """Reads spec files; every problem is told with its file, line, path of keys, rule and value."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -8,7 +9,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fairlead.errors import SpecError
 from fairlead.spec.dataset import DatasetSpec
@@ -54,16 +55,24 @@ def _parse(path: Path) -> Any:
         tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{path}:{line}: is not YAML: {error.problem}") from None
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise SpecError(f"{path}:1: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
-        raise SpecError(f"{path}:1: must be a mapping of keys to values, but is {type(tree).__name__}")
+        kind = "empty" if tree is None else "a list" if isinstance(tree, list) else repr(tree)
+        raise SpecError(f"{path}:1: must be a mapping of keys to values, but is {kind}")
     return tree
 
 
 def _explain(path: Path, kind: type[BaseModel], tree: Any, detail: ErrorDetails) -> str:
     keys = _keys_in_file(tree, detail["loc"])
+    message = detail["msg"]
+    if detail["type"] == "value_error":
+        keys, message = _narrow(tree, keys, str(detail["ctx"]["error"]))
     where = f"{path}:{_line(tree, keys)}: {'.'.join(map(str, keys)) or 'the file'}"
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key" + _nearest(str(keys[-1]), _fields_at(kind, keys[:-1]))
@@ -74,13 +83,22 @@ def _explain(path: Path, kind: type[BaseModel], tree: Any, detail: ErrorDetails)
             else f"{where}: {detail['loc'][-1]} is required, but missing"
         )
     if detail["type"] == "value_error":
-        return f"{where}: {detail['ctx']['error']!s}"
+        return f"{where}: {message}"
     if detail["type"] == "literal_error":
         allowed = [part.strip(" '") for part in detail["ctx"]["expected"].replace(" or ", ",").split(",")]
-        return f"{where}: must be one of {', '.join(allowed)}, but is {detail['input']!r}" + _nearest(
-            str(detail["input"]), allowed
+        near = get_close_matches(str(detail["input"]), allowed, n=1)
+        return f"{where}: must be one of {', '.join(allowed)}, but is {detail['input']!r}" + (
+            f"; did you mean {near[0]!r}?" if near else ""
         )
-    return f"{where}: {detail['msg'][0].lower()}{detail['msg'][1:]}, but is {detail['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}, but is {detail['input']!r}"
+
+
+def _narrow(tree: Any, keys: tuple[int | str, ...], message: str) -> tuple[tuple[int | str, ...], str]:
+    """A validator that looks at a whole names the part it means in its first word: `expectations.0 names ...`."""
+    words, _, rest = message.partition(" ")
+    parts = [int(part) if part.isdigit() else part for part in words.rstrip(":").split(".")]
+    found = _keys_in_file(tree, (*keys, *parts))
+    return (found, rest) if len(found) == len(keys) + len(parts) else (keys, message)
 
 
 def _keys_in_file(tree: Any, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -99,7 +117,8 @@ def _line(tree: Any, keys: tuple[int | str, ...]) -> int:
     line: int = 0
     node: Any = tree
     for key in keys:
-        line = (node.lc.item if isinstance(key, int) else node.lc.key)(key)[0]
+        with suppress(KeyError, TypeError):  # a key merged in with `<<` has no line of its own
+            line = (node.lc.item if isinstance(key, int) else node.lc.key)(key)[0]
         node = node[key]
     return line + 1
 

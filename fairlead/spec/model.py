@@ -24,8 +24,11 @@ class RowsSpec(Spec):
     @field_validator("ask_at")
     @classmethod
     def _form(cls, value: str) -> str:
-        if _ASK_AT.fullmatch(value.strip()) is None:
+        match = _ASK_AT.fullmatch(value.strip())
+        if match is None:
             raise ValueError(f"must read `<column>`, or `<column> - 1h`, but is {value!r}")
+        if match["duration"]:
+            parse_duration(match["duration"])
         return value
 
     @property
@@ -71,12 +74,29 @@ class IntRange(Spec):
     int: tuple[int, int]
     log: bool = False
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "IntRange":
+        _require_order(*self.int, log=self.log)
+        return self
+
 
 class FloatRange(Spec):
     """Numbers from low to high."""
 
     float: tuple[float, float]
     log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FloatRange":
+        _require_order(*self.float, log=self.log)
+        return self
+
+
+def _require_order(low: float, high: float, *, log: bool) -> None:
+    if low > high:
+        raise ValueError(f"must go from the smaller to the larger, but is [{low}, {high}]")
+    if log and low <= 0:
+        raise ValueError(f"must begin above 0 where `log` is true, but is [{low}, {high}]")
 
 
 class Choice(Spec):
@@ -86,14 +106,15 @@ class Choice(Spec):
 
 
 def _parameter_kind(value: Any) -> str | None:
+    """A tag in brackets: pydantic puts it into the location of an error, where `int` would look like the key."""
     keys = (
         set(value) if isinstance(value, dict) else set(type(value).model_fields) if isinstance(value, Spec) else set()
     )
-    return next((kind for kind in ("int", "float", "choice") if kind in keys), None)
+    return next((f"[{kind}]" for kind in ("int", "float", "choice") if kind in keys), None)
 
 
 Parameter = Annotated[
-    Annotated[IntRange, Tag("int")] | Annotated[FloatRange, Tag("float")] | Annotated[Choice, Tag("choice")],
+    Annotated[IntRange, Tag("[int]")] | Annotated[FloatRange, Tag("[float]")] | Annotated[Choice, Tag("[choice]")],
     Discriminator(
         _parameter_kind,
         custom_error_type="parameter_kind",

@@ -10,6 +10,7 @@ from fairlead.errors import SourceError, SpecError
 from fairlead.features.definitions import call_by_names
 from fairlead.ports import TableStore
 from fairlead.spec import DatasetSpec, TableSpec
+from fairlead.spec.dataset import ColumnType
 from fairlead.tables.engine import connect, open_tables
 from fairlead.tables.sources import arrow_type
 
@@ -30,10 +31,12 @@ def prepare(
         raw: table → version of `<dataset>/raw/<table>`.
         store: where the raw tables are.
         module: `tables.py` of the dataset: one function for each table with derived columns.
-        as_of: rows whose event time is at or after it are left out; tables without event time are whole.
+        as_of: rows whose event time is at or after it are left out; tables without event time are whole. Rows that
+            lack their event time stay: the quality gate refuses them.
 
     Raises:
         SpecError: a function is missing, or its result is not of the declared columns.
+        SourceError: nothing had happened by `as_of`.
     """
     connection = connect()
     tables = open_tables(connection, store, {f"{dataset.name}/raw/{name}": version for name, version in raw.items()})
@@ -49,7 +52,8 @@ def _prepare(
         raise SpecError(f"{module.__file__}: {name}() must return the column {missing[0]!r}, as declared")
     rows = rows.select(*spec.all_columns)
     if spec.event_time:
-        rows = rows.filter(rows[spec.event_time] < ibis.literal(as_of))
+        moment = rows[spec.event_time]
+        rows = rows.filter((moment < ibis.literal(as_of)) | moment.isnull())
     result = connection.to_pyarrow(rows.order_by(spec.primary_key))
     if result.num_rows == 0:
         raise SourceError(f"{name}: no row happened before {as_of.isoformat()}")
@@ -57,10 +61,28 @@ def _prepare(
 
 
 def _cast(rows: "pa.Table", name: str, spec: TableSpec) -> "pa.Table":
+    """To the declared width of integers and unit of times, never to another kind: 7 is no instant."""
     import pyarrow as pa
 
     schema = pa.schema([(column, arrow_type(kind)) for column, kind in spec.all_columns.items()])
+    for column, kind in spec.all_columns.items():
+        if not _is_kind(rows.schema.field(column).type, kind):
+            found = rows.schema.field(column).type
+            raise SpecError(f"table {name}: the derived column {column!r} must be of type {kind}, but is {found}")
     try:
         return rows.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowInvalid as error:
         raise SpecError(f"table {name}: a derived column is not of its declared type: {error}") from None
+
+
+def _is_kind(found: "pa.DataType", kind: ColumnType) -> bool:
+    from pyarrow import types
+
+    tests = {
+        "bool": [types.is_boolean],
+        "int64": [types.is_integer],
+        "float64": [types.is_floating, types.is_integer, types.is_decimal],
+        "string": [types.is_string, types.is_large_string],
+        "timestamp": [types.is_timestamp],
+    }
+    return types.is_null(found) or any(test(found) for test in tests[kind])

@@ -23,8 +23,6 @@ Scalar = str | int | float | bool | None
 EXAMPLES = 3
 """Rows shown of those that break a rule."""
 
-_NUMBERS = ("int64", "float64")
-_WITHOUT_MOSTLY = ("rows", "fresh_within")
 _VERBS = {"not_null": ("is", "are"), "matches": ("does not", "do not"), "expect": ("breaks it", "break it")}
 
 
@@ -128,14 +126,11 @@ def rules_for(table: str, dataset: DatasetSpec, *, as_of: datetime) -> list[Rule
         as_of: The time of the run, with a time zone; freshness is measured from it.
 
     Raises:
-        QualityError: declared rules make no sense; one line each.
+        ValueError: `as_of` has no time zone.
     """
     if as_of.tzinfo is None:
         raise ValueError(f"as_of must have a time zone, but is {as_of.isoformat()}")
     spec = dataset.tables[table]
-    problems = [f"{table}: {problem}" for declared in spec.expectations for problem in _nonsense(declared, spec)]
-    if problems:
-        raise QualityError("\n".join(problems))
     return [*_always(table, spec), *(_declared(table, declared, as_of) for declared in spec.expectations)]
 
 
@@ -207,28 +202,6 @@ def _clause(declared: Expectation, as_of: datetime) -> tuple[str, dict[str, Any]
         case _:
             given = ", ".join(f"{name}={value!r}" for name, value in declared.arguments.items())
             return f"must obey {declared.expect}({given})", {"name": declared.expect, "arguments": declared.arguments}
-
-
-def _nonsense(declared: Expectation, spec: TableSpec) -> list[str]:
-    """What no check would ever notice: rules that hold nothing, or that say nothing about their column."""
-    rule, column = declared.rule, declared.column
-    about = spec.all_columns[column] if column else None
-    where = f"rule {rule!r}" + (f" on column {column!r}" if column else "")
-    problems = []
-    low, high = declared.between or declared.rows or (0, 0)
-    if low > high or not (isfinite(low) or isfinite(high)):
-        problems.append(f"allows nothing or everything: {_number(low)} to {_number(high)}")
-    if rule == "between" and about not in _NUMBERS:
-        problems.append(f"is about numbers, but the column is {about}")
-    if rule == "fresh_within" and about != "timestamp":
-        problems.append(f"is about a timestamp, but the column is {about}")
-    if rule in ("not_null", "unique") and getattr(declared, rule) is False:
-        problems.append("must be true or absent, but is false")
-    if rule in _WITHOUT_MOSTLY and declared.mostly < 1:
-        problems.append("is about the whole table and cannot hold mostly")
-    if rule != "expect" and declared.arguments:
-        problems.append("takes no arguments; only 'expect' does")
-    return [f"{where} {problem}" for problem in problems]
 
 
 def _columns_named_in(arguments: dict[str, Any]) -> list[str]:

@@ -84,11 +84,14 @@ def parse(fetched: Fetched, table: str, spec: TableSpec) -> "pa.Table":
 
     content = _unpack(fetched)
     where = f"{table}: {fetched.uri}"
-    header = content.partition(b"\n")[0].decode("utf-8", "replace").strip("\r\ufeff")
+    first, newline, _ = content.partition(b"\n")
+    header = first.decode("utf-8", "replace").strip("\r\ufeff")
     if not header:
         raise SourceError(f"{where}: the first line must name the columns, but is empty")
     names = [name.strip('"') for name in header.split(",")]
     _check_header(where, names, spec)
+    if not newline:
+        raise SourceError(f"{where}: has no rows")
     options = csv.ConvertOptions(
         column_types={name: arrow_type(kind) for name, kind in spec.columns.items()},
         null_values=spec.source.null_values,

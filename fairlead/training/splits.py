@@ -84,7 +84,7 @@ def expanding_folds(
     A row is fitted on only if its label was known when the judged window begins.
 
     Raises:
-        TrainingError: the rows do not reach back far enough.
+        TrainingError: the rows do not reach back far enough, or a window has nothing to judge or to fit on.
     """
     end = asked_at.max() + timedelta(microseconds=1)
     if end - timedelta(days=folds * days) <= asked_at.min():
@@ -95,5 +95,10 @@ def expanding_folds(
     for number in range(folds, 0, -1):
         start = end - timedelta(days=number * days)
         stop = start + timedelta(days=days)
-        judge = (asked_at >= start) & (asked_at < stop)
-        yield Fold(fit=(known_at <= start).to_numpy(), judge=judge.to_numpy())
+        judge, fit = (asked_at >= start) & (asked_at < stop), known_at <= start
+        if not judge.any() or not fit.any():
+            raise TrainingError(
+                f"the judged window [{start}, {stop}) needs rows in it and labels known before it, "
+                f"but has {judge.sum()} and {fit.sum()}"
+            )
+        yield Fold(fit=fit.to_numpy(), judge=judge.to_numpy())

@@ -68,16 +68,19 @@ def tune(spec: TuningSpec, data: TuningData) -> list[TrialRecord]:
     records: list[TrialRecord] = []
     total = min(spec.trials, len(grid)) if grid else spec.trials
     study.optimize(lambda trial: _run_trial(trial, spec, data, records, total), n_trials=total)
-    if not any(record.state == "complete" and np.isfinite(record.value or np.nan) for record in records):
+    if not any(_has_value(record) for record in records):
         raise TrainingError(f"none of {len(records)} trials gave a {spec.optimise}")
     return records
 
 
 def best(records: list[TrialRecord], optimise: str) -> TrialRecord:
     """The best complete trial; the earlier of two equals."""
-    complete = [record for record in records if record.state == "complete" and record.value is not None]
     sign = -1 if METRICS[optimise].higher_is_better else 1
-    return min(complete, key=lambda record: (sign * (record.value or 0.0), record.number))
+    return min(filter(_has_value, records), key=lambda record: (sign * (record.value or 0.0), record.number))
+
+
+def _has_value(record: TrialRecord) -> bool:
+    return record.state == "complete" and record.value is not None and bool(np.isfinite(record.value))
 
 
 def _run_trial(

@@ -22,11 +22,11 @@ class Versions(NamedTuple):
 
 
 @dsl.pipeline(name="refresh-features", description="From sources to feature tables that are up to date.")
-def refresh_features(dataset: dict, sources: dict, as_of: str, code_version: str) -> Versions:
+def refresh_features(dataset: str, sources: dict, as_of: str, code_version: str) -> Versions:
     """Returns the versions of the clean and the feature tables.
 
     Args:
-        dataset: a dataset spec.
+        dataset: a dataset spec, JSON.
         sources: table → SHA-256 of its source.
         as_of: ISO 8601 instant; the run knows nothing later.
         code_version: name of the code.

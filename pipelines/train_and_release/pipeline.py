@@ -35,13 +35,13 @@ class Released(NamedTuple):
 
 @dsl.pipeline(name="train-and-release", description="From sources to a registered model that has passed its gates.")
 def train_and_release(
-    dataset: dict, model: dict, sources: dict, as_of: str, code_version: str, champion: str
+    dataset: str, model: str, sources: dict, as_of: str, code_version: str, champion: str
 ) -> Released:
     """Returns the registered version, and the data docs of the tables it was made from.
 
     Args:
-        dataset: a dataset spec.
-        model: a model spec.
+        dataset: a dataset spec, JSON.
+        model: a model spec, JSON.
         sources: table → SHA-256 of its source.
         as_of: ISO 8601 instant; the run knows nothing later.
         code_version: name of the code.

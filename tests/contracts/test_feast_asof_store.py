@@ -764,14 +764,24 @@ def test_the_join_is_a_merge_even_where_duckdb_cannot_tell_how_much_there_is_to_
     assert "ASOF_JOIN" in run(f"EXPLAIN {join_sql}", asked, rows)["explain_value"][0].as_py()
 
 
+TIED = pa.table({"known_at": times(*[0] * 8), "created_at": times(*[0] * 8), "a": range(8), "b": range(8)})
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.permutations(range(8)))
 def test_rows_that_tie_in_both_timestamps_answer_the_same_in_any_order(order: list[int]) -> None:
-    tied = pa.table({"known_at": times(*[0] * 8), "created_at": times(*[0] * 8), "a": range(8), "b": range(8)})
-    asked = pa.table({"now": times(1)})
-
     def answer(table: pa.Table, feature: str) -> list[int]:
         view = ViewJoin(scan_arrow(table), "known_at", {feature: feature}, created="created_at", columns=["a", "b"])
-        return point_in_time_join(asked, "now", [view])[feature].to_pylist()
+        return point_in_time_join(pa.table({"now": times(1)}), "now", [view])[feature].to_pylist()
 
-    assert answer(tied.take(order), "a") == answer(tied, "a") == answer(tied, "b")
+    assert answer(TIED.take(order), "a") == answer(TIED, "a") == answer(TIED, "b")
+
+
+def test_rows_that_tie_in_both_timestamps_are_materialised_as_they_are_joined(tables: Path) -> None:
+    write_deltalake(tables / "tied", TIED)
+    repo, source = config(tables.parent.parent, type=ASOF, tables_uri=str(tables.parent)), delta_source("tied")
+    view = ViewJoin(scan_source(source, repo), "known_at", {"a": "a"}, created="created_at", columns=["b", "a"])
+    joined = point_in_time_join(pa.table({"now": times(1)}), "now", [view])["a"].to_pylist()
+    asked = (repo, source, [], ["a", "b"], "known_at", "created_at", at(0), at(1))
+    assert AsofDuckDBOfflineStore.pull_latest_from_table_or_query(*asked).to_df()["a"].tolist() == joined
+    assert AsofDuckDBOfflineStore.pull_all_from_table_or_query(*asked).to_df()["a"].tolist()[-1:] == joined

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fairlead.features.definitions import call_by_names, functions, load_module
@@ -234,7 +234,8 @@ def seen(engine: Engine, rows: Tables, now: datetime) -> dict[str, list[str]]:
     return {name: sorted(str(row) for row in table if row["known_at"] <= now) for name, table in tables.items()}
 
 
-@settings(max_examples=15, deadline=None)
+# Examples are small as they are; to shrink one takes minutes.
+@settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(st.lists(flights_landed, max_size=8), minutes, st.lists(st.integers(0, 72), unique=True, max_size=5))
 def test_no_row_holds_what_became_known_after_it(
     engine: Engine, flights: list[Row], minute: int, hours: list[int]

@@ -88,21 +88,14 @@ def test_periods_keep_the_index_of_the_rows():
     assert WEEKS.assign(asked, known).to_dict() == {7: "test", 3: "train"}
 
 
-rows_in_time = st.lists(st.tuples(st.integers(-60, MINUTES + 60), st.none() | st.integers(0, 600)), max_size=20)
-
-
 @settings(max_examples=50, deadline=None)
-@given(rows_in_time)
-def test_what_a_period_learns_was_known_when_the_next_one_begins(rows: list[tuple[int, int | None]]):
-    asked = [MAY + timedelta(minutes=minute) for minute, _ in rows]
-    known = [None if wait is None else moment + timedelta(minutes=wait) for moment, (_, wait) in zip(asked, rows)]
-    for moment, label, split in zip(asked, known, WEEKS.assign(instants(*asked), instants(*known))):
-        fitting = [
-            name
-            for name in ("train", "validation", "test")
-            if WEEKS.bounds(name)[0] <= moment < WEEKS.bounds(name)[1] and label and label <= WEEKS.bounds(name)[1]
-        ]
-        assert [split] == (fitting or [None])
+@given(st.integers(-60, MINUTES + 60), st.none() | st.integers(0, 600))
+def test_what_a_period_learns_was_known_when_the_next_one_begins(minute: int, wait: int | None):
+    asked = MAY + timedelta(minutes=minute)
+    known = None if wait is None else asked + timedelta(minutes=wait)
+    bounds = {name: WEEKS.bounds(name) for name in ("train", "validation", "test")}
+    right = [name for name, (start, end) in bounds.items() if start <= asked < end and known and known <= end]
+    assert [assign(asked, known)] == (right or [None])
 
 
 def test_the_judged_windows_lie_side_by_side_up_to_the_last_row():
@@ -113,12 +106,12 @@ def test_the_judged_windows_lie_side_by_side_up_to_the_last_row():
 
 def test_each_fold_is_fitted_on_all_that_was_known_when_its_window_begins():
     first, second = folds_of([24 * day for day in range(10)], [1] * 10, folds=2, days=3)
-    assert np.flatnonzero(first.fit).tolist() == [0, 1, 2, 3]
-    assert np.flatnonzero(second.fit).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert np.flatnonzero(first.fit).tolist() == [0, 1, 2]
+    assert np.flatnonzero(second.fit).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_label_that_became_known_inside_the_judged_window_is_not_fitted_on():
-    (fold,) = folds_of([0, 12, 24, 48], [0, 48, 1, 0], folds=1, days=1)
+    (fold,) = folds_of([0, 12, 24, 48], [0, 48, 0, 0], folds=1, days=1)
     assert np.flatnonzero(fold.judge).tolist() == [3]
     assert np.flatnonzero(fold.fit).tolist() == [0, 2]
 
@@ -129,7 +122,13 @@ def test_too_few_days_for_the_folds_are_refused(hours: list[float]):
         folds_of(hours, [0] * len(hours), folds=2, days=3)
 
 
-asked_and_waited = st.lists(st.tuples(st.floats(0, 400), st.floats(0, 100)), min_size=1, max_size=30)
+@pytest.mark.parametrize(("hours", "waits"), [([0, 1, 240], [0, 0, 0]), ([95, 97, 240], [50, 0, 0])])
+def test_a_window_without_rows_to_judge_or_to_fit_on_is_refused(hours: list[float], waits: list[float]):
+    with pytest.raises(TrainingError, match=r"the judged window \[2013-05-05 .* needs rows in it and labels known"):
+        folds_of(hours, waits, folds=2, days=3)
+
+
+asked_and_waited = st.lists(st.tuples(st.floats(0, 400), st.floats(0, 100)), max_size=30)
 
 
 @settings(max_examples=50, deadline=None)
@@ -137,11 +136,9 @@ asked_and_waited = st.lists(st.tuples(st.floats(0, 400), st.floats(0, 100)), min
 def test_every_judged_window_is_later_than_every_label_that_was_fitted_on(
     rows: list[tuple[float, float]], folds: int, days: int
 ):
-    asked_hours, waits = [0, *(hour for hour, _ in rows), 450], [0, *(wait for _, wait in rows), 0]
-    judged = np.zeros(len(waits), dtype=int)
-    known = np.array(asked_hours) + np.array(waits)
-    for fold in folds_of(asked_hours, waits, folds=folds, days=days):
-        first_judged = np.array(asked_hours)[fold.judge].min(initial=np.inf)
-        assert known[fold.fit].max(initial=0) <= first_judged + 1e-6
-        judged += fold.judge
-    assert judged.max() == 1
+    daily = [(24.0 * day, 0.0) for day in range(20)]
+    asked, waits = np.array(daily + rows).T
+    found = folds_of(asked.tolist(), waits.tolist(), folds=folds, days=days)
+    for fold in found:
+        assert (asked + waits)[fold.fit].max() <= asked[fold.judge].min() + 1e-6
+    assert sum(fold.judge.astype(int) for fold in found).max() == 1

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fairlead.packaging.signature import Matrix, Signature
 from fairlead.training.candidates._base import Labels
 from fairlead.training.candidates._sklearn import FittedSklearn
@@ -29,7 +31,9 @@ class HistGradientBoosting:
     ) -> FittedSklearn:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
+        # scikit-learn fails on a column without any value; one that is always the same is never split on.
+        rows = np.where(np.isnan(matrix).all(axis=0), np.float32(0), matrix)
         # Early stopping would hold out rows at random; the folds in time judge the number of trees instead.
         return FittedSklearn(
-            HistGradientBoostingClassifier(**params, early_stopping=False, random_state=seed).fit(matrix, labels)
+            HistGradientBoostingClassifier(**params, early_stopping=False, random_state=seed).fit(rows, labels)
         )

@@ -1,0 +1,161 @@
+"""What every `TableStore` does, and what `DeltaTables` does when something is in its way."""
+
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from fairlead.adapters.delta import DeltaTables
+from fairlead.errors import HomeError, SourceError
+from fairlead.tables.engine import connect, open_tables
+
+SALES = "shop/raw/sales"
+ONE = pa.table({"number": [1, 2], "city": ["Rome", None]})
+TWO = pa.table({"number": [3], "city": ["Oslo"], "paid": [True]})
+
+
+def on_delta(folder: Path) -> DeltaTables:
+    return DeltaTables(str(folder / "tables"))
+
+
+IMPLEMENTATIONS: list[Callable[[Path], Any]] = [on_delta]
+"""Factories: given an empty folder, each makes a store without tables."""
+
+
+@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda factory: factory.__name__)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return request.param(tmp_path)
+
+
+def read(store: Any, version: int, name: str = SALES) -> list[dict[str, Any]]:
+    """The rows of a version, as the engine of the laptop reads them."""
+    connection = connect()
+    return connection.to_pyarrow(open_tables(connection, store, {name: version})[name.rpartition("/")[2]]).to_pylist()
+
+
+def test_what_was_written_is_read_from_the_files_of_its_version(store: Any) -> None:
+    version = store.write(SALES, ONE, key="one", notes={})
+    assert read(store, version) == ONE.to_pylist()
+
+
+def test_the_same_key_makes_no_second_version(store: Any) -> None:
+    first = store.write(SALES, ONE, key="one", notes={"by": "a"})
+    assert store.write(SALES, TWO, key="one", notes={"by": "b"}) == first
+    assert read(store, first) == ONE.to_pylist()
+    assert store.notes(SALES, first)["by"] == "a"
+
+
+def test_another_key_makes_a_version_also_of_the_same_rows(store: Any) -> None:
+    versions = [store.write(SALES, ONE, key=key, notes={}) for key in ("one", "two", "one")]
+    assert versions[0] == versions[2] != versions[1]
+    assert [store.find(SALES, key) for key in ("one", "two", "three")] == [*versions[:2], None]
+
+
+def test_an_older_version_keeps_its_rows_its_columns_and_its_notes(store: Any) -> None:
+    old = store.write(SALES, ONE, key="one", notes={"rows": "2"})
+    new = store.write(SALES, TWO, key="two", notes={"rows": "1"})
+    assert (read(store, old), read(store, new)) == (ONE.to_pylist(), TWO.to_pylist())
+    assert (store.notes(SALES, old)["rows"], store.notes(SALES, new)["rows"]) == ("2", "1")
+
+
+def test_tables_know_nothing_of_each_other(store: Any) -> None:
+    store.write(SALES, ONE, key="one", notes={})
+    assert store.find("shop/raw/cities", "one") is None
+    assert store.write("shop/clean/sales", TWO, key="one", notes={}) == 0
+    assert read(store, 0) == ONE.to_pylist()
+
+
+def test_a_table_that_nobody_wrote_has_no_key(store: Any) -> None:
+    assert store.find(SALES, "one") is None
+
+
+@pytest.mark.parametrize("ask", ["files", "notes"])
+def test_a_table_or_version_that_is_not_there_is_refused(store: Any, ask: str) -> None:
+    with pytest.raises(SourceError, match="there is no version 0 of the table shop/raw/sales"):
+        getattr(store, ask)(SALES, 0)
+    store.write(SALES, ONE, key="one", notes={})
+    with pytest.raises(SourceError, match="there is no version 1 of the table shop/raw/sales"):
+        getattr(store, ask)(SALES, 1)
+
+
+def test_types_and_missing_values_survive(store: Any) -> None:
+    types = {"whole": pa.int64(), "real": pa.float64(), "text": pa.string(), "flag": pa.bool_()}
+    schema = pa.schema(types | {"at": pa.timestamp("us", "UTC")})
+    rows = pa.Table.from_pylist([{}, {"whole": 2**53 + 1, "real": 0.1, "text": "ä", "flag": False, "at": 1}], schema)
+    store.write(SALES, rows, key="one", notes={})
+    connection = connect()
+    assert connection.to_pyarrow(open_tables(connection, store, {SALES: 0})["sales"]).cast(schema).equals(rows)
+
+
+@pytest.mark.parametrize("folder", ["plain", "with a space", "José", "100%", "it's"])
+def test_the_files_of_a_version_exist_whatever_the_folder_is_called(tmp_path: Path, folder: str) -> None:
+    store = DeltaTables(str(tmp_path / folder))
+    store.write(SALES, ONE, key="one", notes={})
+    assert [Path(file).is_file() for file in store.files(SALES, 0)] == [True]
+    assert read(store, 0) == ONE.to_pylist()
+
+
+@pytest.mark.parametrize("folder", ["[x]", "a#b", "why?", "a%20b", "a|b", "a\nb"])
+def test_a_folder_whose_name_delta_cannot_have_is_refused_before_anything_is_written(
+    tmp_path: Path, folder: str
+) -> None:
+    with pytest.raises(HomeError, match="the path of a table must not hold"):
+        DeltaTables(str(tmp_path / folder)).write(SALES, ONE, key="one", notes={})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["tables", "tables/shop", f"tables/{SALES}", f"tables/{SALES}/_delta_log"])
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("no folder", encoding="utf-8")
+    with pytest.raises(
+        HomeError, match=r"cannot (write|read) the table shop/raw/sales .*(Not a directory|File exists)"
+    ):
+        on_delta(tmp_path).write(SALES, ONE, key="one", notes={})
+    assert (tmp_path / place).read_text(encoding="utf-8") == "no folder"
+
+
+def test_a_damaged_log_is_told_on_one_line(tmp_path: Path) -> None:
+    store = on_delta(tmp_path)
+    store.write(SALES, ONE, key="one", notes={})
+    next(Path(store.uri(SALES), "_delta_log").glob("*.json")).write_text("damage", encoding="utf-8")
+    with pytest.raises(HomeError, match=r"^cannot read the table shop/raw/sales in .*$") as error:
+        store.find(SALES, "one")
+    assert "\n" not in str(error.value)
+
+
+def test_rows_of_a_write_that_was_killed_before_its_commit_are_seen_by_nobody(tmp_path: Path) -> None:
+    store = on_delta(tmp_path)
+    store.write(SALES, ONE, key="one", notes={})
+    written = Path(store.files(SALES, 0)[0])
+    shutil.copy(written, written.with_name("part-00000-left-over.snappy.parquet"))
+    assert read(store, 0) == ONE.to_pylist()
+    assert store.write(SALES, TWO, key="two", notes={}) == 1
+    assert read(store, 1) == TWO.to_pylist()
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Files cannot grow beyond `size` bytes, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_told_and_leaves_the_table_as_it_was(tmp_path: Path) -> None:
+    store = on_delta(tmp_path)
+    store.write(SALES, ONE, key="one", notes={})
+    many = pa.table({"number": range(100_000)})
+    with largest_file(20_000), pytest.raises(HomeError, match=r"shop/raw/sales .*File too large"):
+        store.write(SALES, many, key="two", notes={})
+    assert store.find(SALES, "two") is None
+    assert read(store, 0) == ONE.to_pylist()
+    assert store.write(SALES, many, key="two", notes={}) == 1
