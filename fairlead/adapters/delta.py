@@ -19,7 +19,7 @@ UNUSABLE = re.compile(r"[\[\]|^?#\\]|[^\S ]|%[0-9a-fA-F]{2}")
 
 
 class DeltaTables:
-    """`TableStore` on a folder or an object store.
+    """`TableStore` in a folder.
 
     Rows are never read through `DeltaTable.to_pyarrow_*`: with its default filesystem deltalake 1.6 aborts the
     process at exit. A version's Parquet files are given out instead.

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ruamel.yaml import YAML
 
 from fairlead.adapters.delta import DeltaTables
@@ -62,6 +63,7 @@ class FeastFeatures:
         )
 
     def historical(self, service: str, rows: "pd.DataFrame", versions: Mapping[str, int]) -> "pd.DataFrame":
+        self._service(service)
         store = self._store(versions)
         job = store.get_historical_features(
             entity_df=rows, features=store.get_feature_service(service), full_feature_names=True
@@ -81,6 +83,9 @@ class FeastFeatures:
         missing = [name for name in wanted if name not in keys]
         if missing:
             raise FeatureError(f"entity key {missing[0]!r} is required, but missing; required are {', '.join(wanted)}")
+        lengths = {name: len(keys[name]) for name in wanted}
+        if len(set(lengths.values())) > 1:
+            raise FeatureError(f"entity keys must have one value a row each, but their lengths are {lengths}")
         kinds = self._key_types(service)
         rows = {name: [_key(value, kinds[name]) for value in keys[name]] for name in wanted}
         try:
@@ -115,24 +120,25 @@ class FeastFeatures:
         self, store: "feast.FeatureStore", view: "FeatureView", version: int, start: datetime | None, end: datetime
     ) -> int:
         newest = self._newest(view, version, start, end)
-        if len(newest) and self._join_keys(view):
-            store.write_to_online_store(view.name, newest)
-        elif len(newest):
-            # Of a view without entities write_to_online_store drops the key that reads look for.
+        if len(newest):
+            # Not write_to_online_store: it passes over rows in which all is null, so that what was known before would
+            # stay, and drops the key of a view without entities.
             registered = store.registry.get_feature_view(view.name, store.project)
-            store._get_provider().ingest_df(registered, newest.assign(**{DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL}))
+            key = {} if self._join_keys(view) else {DUMMY_ENTITY_ID: DUMMY_ENTITY_VAL}
+            store._get_provider().ingest_df(registered, newest.assign(**key))
         return len(newest)
 
     def _newest(self, view: "FeatureView", version: int, start: datetime | None, end: datetime) -> "pd.DataFrame":
         """The newest row of each entity that became known in (start, end] and has not expired at `end`."""
         after = max(filter(None, [start, end - view.ttl - timedelta(seconds=1) if view.ttl else None]), default=None)
         files = DeltaTables(self._settings.tables_uri).files(_table(view), version)
-        keys = ", ".join(self._join_keys(view)) or "NULL"
+        keys = self._join_keys(view)
+        somebody = "".join(f" AND {key} IS NOT NULL" for key in keys)
         known = view.batch_source.timestamp_field
         query = f"""
             SELECT * FROM read_parquet($files)
-            WHERE {known} <= $end AND ($after IS NULL OR {known} > $after)
-            QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {known} DESC) = 1
+            WHERE {known} <= $end AND ($after IS NULL OR {known} > $after){somebody}
+            QUALIFY row_number() OVER (PARTITION BY {", ".join(keys) or "NULL"} ORDER BY {known} DESC) = 1
             ORDER BY {known}
         """
         frame: pd.DataFrame = connect().con.execute(query, {"files": files, "end": end, "after": after}).df()
@@ -197,7 +203,8 @@ class FeastFeatures:
 
 
 def _key(value: Any, kind: type) -> Any:
-    return value if type(value) is kind else NOBODY[kind]
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if type(plain) is kind else NOBODY[kind]
 
 
 def _table(view: "FeatureView") -> str:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ TAG_PLAN = "fairlead.plan_digest"
 TAG_CHAMPION = "fairlead.compared_with"
 TAG_STATUS = "fairlead.status"
 TAG_REASONS = "fairlead.reasons"
+TAG_AS_OF = "fairlead.as_of"
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ class MlflowRegistry:
                     name, source, run_id=run_id, tags=_version_tags(record, digest), description=_headline(record)
                 )
                 client.set_terminated(run_id)
-            log.info("%s@%s, %s", name, found.version, "challenger" if record.accepted else "refused by its gates")
-            if record.accepted:
+            # A bundle that was refused before stays so: its version says why, and can never be promoted.
+            accepted = record.accepted and found.tags[TAG_STATUS] == "accepted"
+            log.info("%s@%s, %s", name, found.version, "challenger" if accepted else "refused by its gates")
+            if accepted:
                 client.set_registered_model_alias(name, CHALLENGER, found.version)
             return _registered(client.get_model_version(name, found.version))
 
@@ -120,7 +124,7 @@ class MlflowRegistry:
         """The version that a run of `plan` is compared with; empty if there is none.
 
         The champion, unless that is this plan's own product: then what it was compared with, so that a repeated run is
-        the same run.
+        the same run. A champion from after the plan's time is none: it may have learnt from the rows it is judged on.
         """
         with self._client() as client:
             model = plan.model.name
@@ -131,6 +135,8 @@ class MlflowRegistry:
                 return ""
             if champion.tags.get(TAG_PLAN) == plan_digest(plan):
                 return str(champion.tags.get(TAG_CHAMPION, ""))
+            if datetime.fromisoformat(champion.tags[TAG_AS_OF]) > datetime.fromisoformat(plan.as_of):
+                return ""
             return str(champion.version)
 
     def promote(self, version: RegisteredVersion) -> None:
@@ -156,6 +162,7 @@ class MlflowRegistry:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("DO_NOT_TRACK", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         import mlflow
 
         # After the import, which sets levels of its own: how a database is migrated is no news to a user.
@@ -296,7 +303,7 @@ def _version_tags(record: RunRecord, digest: str) -> dict[str, str]:
         "fairlead.git_commit": record.git_commit,
         "fairlead.lock": record.lock,
         "fairlead.code_version": record.plan.code_version,
-        "fairlead.as_of": record.plan.as_of,
+        TAG_AS_OF: record.plan.as_of,
     }
 
 

@@ -97,7 +97,7 @@ def models(home: Home = HOME, json_output: Json = False) -> None:
 
 @app.command()
 def show(model: Name, home: Home = HOME, json_output: Json = False) -> None:
-    """Print everything that made a version; without one, of the champion, else of the newest."""
+    """Print everything that made a version; without one, of the champion, else of the newest accepted."""
     from fairlead.cli.show import show_version
 
     show_version(model, laptop(home, find_repo()), _console(), json_output)
@@ -122,6 +122,14 @@ def promote(model: Name, home: Home = HOME) -> None:
     version = find_version(registry, model)
     registry.promote(version)
     _console().print(f"{version.model}@{version.version} is the champion", highlight=False)
+
+
+@app.command()
+def publish(model: Name, home: Home = HOME) -> None:
+    """Bring the features of a version's run online, as they were known at its time; `serve` looks them up."""
+    from fairlead.cli.runs import publish_features
+
+    publish_features(model, home, _console())
 
 
 @app.command()

@@ -93,6 +93,23 @@ def run_again(name: str, home: Path, console: Console) -> bool:
     return _print_comparison(record.bundle.files, again.bundle.files, console)
 
 
+def publish_features(name: str, home: Path, console: Console) -> None:
+    """Replace what is online by the features of a version's run."""
+    from fairlead.adapters.feast import FeastFeatures
+    from fairlead.adapters.mlflow import MlflowRegistry
+    from fairlead.cli.show import find_version
+    from fairlead.settings import laptop
+
+    settings = laptop(home, find_repo())
+    with lock_home(home):
+        registry = MlflowRegistry(settings)
+        record = registry.record(find_version(registry, name))
+        as_of = datetime.fromisoformat(record.plan.as_of)
+        store = FeastFeatures(settings, record.bundle.dataset)
+        written = store.publish(record.bundle.feature_service, record.versions, None, as_of)
+    console.print(f"{written:,} rows are online, as known by {as_of.isoformat()}", highlight=False)
+
+
 def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, ConsoleProgress]":
     repo = find_repo()
     progress = ConsoleProgress(console)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ from fairlead.adapters.kfp import LocalPipelines, StepEvent
 from fairlead.adapters.mlflow import MlflowRegistry, RegisteredVersion
 from fairlead.demo.replay import replay
 from fairlead.errors import EndpointError
-from fairlead.features.training_set import ASKED_AT, rows_asked_between
+from fairlead.features.training_set import rows_asked_between
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
 from fairlead.lineage.record import Plan, RunRecord
@@ -98,10 +98,12 @@ class Flow:
             EndpointError: an answer differs from the offline score.
         """
         end = days_before(self.as_of, -days, self.dataset.timezone)
+        # A day more: a flight of the last evening is in the tables once it has landed.
+        complete = days_before(end, -1, self.dataset.timezone)
         refresh = {
             "dataset": record.plan.dataset.to_parameter(),
             "sources": record.plan.sources,
-            "as_of": end.isoformat(),
+            "as_of": complete.isoformat(),
             "code_version": record.plan.code_version,
         }
         key = hash_json({**refresh, "bundle": record.bundle.model_dump(mode="json"), "days": days})
@@ -143,7 +145,6 @@ class Flow:
                 keys = store.describe(service).entities
                 tables = DeltaTables(self.settings.tables_uri)
                 rows = rows_asked_between(self.model, self.dataset, clean, tables, keys, self.as_of, end)
-                rows = rows[rows[ASKED_AT] + self._asked_before() < end].reset_index(drop=True)
                 offline = store.historical(service, rows, features)
                 published = self.as_of
 
@@ -161,10 +162,6 @@ class Flow:
             self._step("publish-features", "Publish features online", publish_first)
             self._step("serve", "Start the endpoint", start)
             return self._step("replay", "Ask the endpoint", ask, detail=_replayed)
-
-    def _asked_before(self) -> timedelta:
-        """The clean table ends with events before the end; rows asked about later are not all in it."""
-        return -self.model.rows.ask_offset
 
     def promote(self, version: RegisteredVersion) -> None:
         """Make the version the champion."""

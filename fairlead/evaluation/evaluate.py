@@ -28,7 +28,7 @@ from fairlead.evaluation import (
     roc_curve,
 )
 from fairlead.evaluation.metrics import roc_auc
-from fairlead.features.training_set import ASKED_AT, LABEL, TrainingSet
+from fairlead.features.training_set import LABEL, TrainingSet
 from fairlead.packaging.parity import Parity
 from fairlead.packaging.session import ScoringSession
 from fairlead.packaging.signature import Matrix, Signature
@@ -119,7 +119,7 @@ def evaluate(
     test = training_set.part("test")
     labels, matrix = test[LABEL].to_numpy(np.int64), _matrix(test, record.signature)
     scores = session.scores(matrix).astype(np.float64)
-    days = test[ASKED_AT].dt.date.astype(str).to_numpy()
+    days = np.array(training_set.days("test"))
     seed = model.tuning.seed
     metrics = bootstrap(labels, scores, tuple(METRICS), seed=seed, groups=days)
     comparison = _compare(model, champion, test, labels, scores, days)

@@ -41,6 +41,12 @@ class TrainingSet:
     """Keys by which the features were looked up."""
     features: list[str]
     """The looked-up columns, in the order of the service."""
+    timezone: str = "UTC"
+    """In which days begin."""
+
+    def days(self, split: str) -> list[str]:
+        """The day on which each row of a period was asked about."""
+        return [str(day) for day in self.part(split)[ASKED_AT].dt.tz_convert(self.timezone).dt.date]
 
     def part(self, split: str) -> "pd.DataFrame":
         """The rows of one period, in the order of asking."""
@@ -50,7 +56,7 @@ class TrainingSet:
         """Write into a new folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.rows.to_parquet(folder / ROWS_FILE, index=False)
-        meta = {"entities": self.entities, "features": self.features}
+        meta = {"entities": self.entities, "features": self.features, "timezone": self.timezone}
         (folder / META_FILE).write_text(json.dumps(meta), encoding="utf-8")
 
     @classmethod
@@ -126,4 +132,4 @@ def build_training_set(
     log.info("joining %s rows with %d features", f"{len(rows):,}", len(service.features))
     joined = features.historical(model.features, rows, feature_tables)
     log.info("%s rows × %d features", f"{len(joined):,}", len(service.features))
-    return TrainingSet(joined, service.entities, service.features)
+    return TrainingSet(joined, service.entities, service.features, dataset.timezone)

@@ -9,7 +9,7 @@ CODE_FOLDERS = ("fairlead", "components", "feature_repo", "pipelines", "serving"
 
 
 def code_version(repo: Path) -> str:
-    """A name for the sources as they are on disk, committed or not: `src-` and 12 hex digits.
+    """A name for the sources and the lock as they are on disk, committed or not: `src-` and 12 hex digits.
 
     It goes into the parameters of every step, because a pipeline's cache does not look inside the image.
     """
@@ -19,7 +19,8 @@ def code_version(repo: Path) -> str:
         for path in sorted((repo / folder).rglob("*"))
         if path.suffix in (".py", ".j2") and "__pycache__" not in path.parts
     ]
-    return "src-" + hash_json({str(path.relative_to(repo)): hash_file(path) for path in files})[:12]
+    contents = {str(path.relative_to(repo)): hash_file(path) for path in files}
+    return "src-" + hash_json({**contents, "lock": lock_hash(repo)})[:12]
 
 
 def lock_hash(repo: Path) -> str:

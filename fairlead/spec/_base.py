@@ -25,7 +25,7 @@ class Spec(BaseModel):
     def to_parameter(self) -> str:
         """As a parameter of a pipeline; `model_validate_json` reads it back.
 
-        A text, and no mapping: in a mapping KFP loses the order of keys, makes floats of whole numbers and knows no null.
+        A text, as KFP's mappings lose the order of keys, make floats of whole numbers and know no null.
         """
         return self.model_dump_json(exclude_none=True)
 

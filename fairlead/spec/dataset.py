@@ -126,7 +126,7 @@ class TableSpec(Spec):
     event_time: Identifier | None = None
     """When the thing happens. None: a table without time, such as a list of airports."""
     known_at: Identifier | None = None
-    """When a row is complete and may be learnt from."""
+    """When a row is complete and may be learnt from; a run does not see it before."""
     expectations: list[Expectation] = []
 
     @property

@@ -31,8 +31,8 @@ def prepare(
         raw: table → version of `<dataset>/raw/<table>`.
         store: where the raw tables are.
         module: `tables.py` of the dataset: one function for each table with derived columns.
-        as_of: rows whose event time is at or after it are left out; tables without event time are whole. Rows that
-            lack their event time stay: the quality gate refuses them.
+        as_of: rows whose event time is at or after it, or that were not complete by then, are left out; one whose
+            `known_at` is null (a cancelled flight) will never be more complete. Tables without event time are whole.
 
     Raises:
         SpecError: a function is missing, or its result is not of the declared columns.
@@ -54,6 +54,9 @@ def _prepare(
     if spec.event_time:
         moment = rows[spec.event_time]
         rows = rows.filter((moment < ibis.literal(as_of)) | moment.isnull())
+    if spec.known_at:
+        complete = rows[spec.known_at]
+        rows = rows.filter((complete <= ibis.literal(as_of)) | complete.isnull())
     result = connection.to_pyarrow(rows.order_by(spec.primary_key))
     if result.num_rows == 0:
         raise SourceError(f"{name}: no row happened before {as_of.isoformat()}")

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.memory_features import MemoryFeatures, MemoryView
 from fairlead.errors import FeatureError
+from tests.contracts import feast_example
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -59,7 +61,14 @@ def in_memory(folder: Path) -> MemoryFeatures:
     return MemoryFeatures(VIEWS, SERVICES)
 
 
-IMPLEMENTATIONS: list[Callable[[Path], Any]] = [in_memory]
+def on_feast(folder: Path) -> FeastFeatures:
+    store = feast_example.open_store(folder, VIEWS, SERVICES)
+    for service in SERVICES:
+        store.publish(service, feast_example.versions(VIEWS), None, NOON)
+    return store
+
+
+IMPLEMENTATIONS: list[Callable[[Path], Any]] = [in_memory, on_feast]
 """Factories: given an empty folder, each makes a store that holds VIEWS, all rows published, under SERVICES."""
 
 

@@ -41,10 +41,12 @@ class Shop:
         as_of: datetime = NOON,
         derived: dict[str, str] | None = None,
         event_time: str | None = "sold_at",
+        known_at: str | None = None,
         functions: dict[str, Callable[..., Any]] | None = None,
     ) -> dict[str, list[dict[str, Any]]]:
         columns = {"number": "int64", "sold_at": "timestamp", "price": "int64"}
-        sales = {"columns": columns, "derived": derived or {}, "primary_key": ["number"], "event_time": event_time}
+        times = {"event_time": event_time, "known_at": known_at}
+        sales = {"columns": columns, "derived": derived or {}, "primary_key": ["number"], **times}
         cities = {"columns": {"name": "string"}, "primary_key": ["name"]}
         tables = {"sales": {"source": SOURCE, **sales}, "cities": {"source": SOURCE, **cities}}
         about = {"name": "shop", "description": "", "owner": "", "license": "", "tables": tables}
@@ -89,6 +91,16 @@ def test_tables_without_event_time_are_whole(shop: Shop) -> None:
 def test_rows_that_lack_their_event_time_are_left_for_the_quality_gate_to_refuse(shop: Shop) -> None:
     shop.write(SALES.set_column(1, "sold_at", pa.array([None, NOON - HOUR, NOON], INSTANT)))
     assert numbers(shop.prepare()) == [1, 3]
+
+
+def test_rows_that_are_not_complete_by_then_are_cut_off_but_not_those_that_never_will_be(shop: Shop) -> None:
+    def sales(sales: Any) -> Any:
+        """Number 2 is complete an hour after its sale at 11:00, and number 1 never."""
+        return sales.mutate(paid_at=ibis.ifelse(sales.number == 1, None, sales.sold_at + ibis.interval(hours=1)))
+
+    known = {"derived": {"paid_at": "timestamp"}, "known_at": "paid_at", "functions": {"sales": sales}}
+    assert numbers(shop.prepare(as_of=NOON, **known)) == [1, 2]
+    assert numbers(shop.prepare(as_of=NOON - timedelta(microseconds=1), **known)) == [1]
 
 
 def test_a_run_before_everything_is_refused(shop: Shop) -> None:

@@ -1,0 +1,89 @@
+"""A Feast repository in a folder, declared with the plain values that the store in memory takes."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.feast import FeastFeatures
+from fairlead.adapters.memory_features import MemoryView
+from fairlead.settings import laptop
+
+REPO = Path(__file__).parents[2]
+DATASET = "trips"
+TYPES = {float: pa.float64(), str: pa.string(), int: pa.int64()}
+FEAST_TYPES = {pa.float64(): "Float64", pa.string(): "String", pa.int64(): "Int64"}
+IMPORTS = """
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_format import DeltaFormat
+from feast.types import Float64, Int64, String
+"""
+
+
+def open_store(folder: Path, views: Sequence[MemoryView], services: Mapping[str, Sequence[str]]) -> FeastFeatures:
+    """Write the repository and its tables, and register it; nothing is online yet."""
+    repo = folder / "repo"
+    (repo / "feature_repo" / DATASET).mkdir(parents=True)
+    shutil.copytree(REPO / "feature_repo" / "envs", repo / "feature_repo" / "envs")
+    (repo / "feature_repo" / DATASET / "views.py").write_text(declare(views, services))
+    for view in views:
+        write(folder, view)
+    (folder / "home" / "feast").mkdir(parents=True)
+    store = reopen(folder)
+    store.apply()
+    return store
+
+
+def reopen(folder: Path) -> FeastFeatures:
+    """The same store, as another process sees it."""
+    return FeastFeatures(laptop(folder / "home", folder / "repo"), DATASET)
+
+
+def write(folder: Path, view: MemoryView) -> int:
+    """Make the rows of a view the newest version of its table."""
+    tables = DeltaTables(laptop(folder / "home", folder / "repo").tables_uri)
+    rows = pa.Table.from_pylist(list(view.rows), schema=schema(view))
+    return tables.write(table(view.name), rows, key=str(view.rows), notes={})
+
+
+def versions(views: Sequence[MemoryView]) -> dict[str, int]:
+    """Every table at its first version."""
+    return {table(view.name): 0 for view in views}
+
+
+def table(view: str) -> str:
+    return f"{DATASET}/features/{view}"
+
+
+def schema(view: MemoryView) -> pa.Schema:
+    columns = {name: kind_of(view, name) for name in (*view.entities, *view.features)}
+    return pa.schema({"known_at": pa.timestamp("us", "UTC"), **columns})
+
+
+def kind_of(view: MemoryView, column: str) -> pa.DataType:
+    return TYPES[type(next(row[column] for row in view.rows if row[column] is not None))]
+
+
+def declare(views: Sequence[MemoryView], services: Mapping[str, Sequence[str]]) -> str:
+    """The text of views.py."""
+    entities: dict[str, Any] = {name: kind_of(view, name) for view in views for name in view.entities}
+    lines = [
+        f"{name} = Entity(name={name!r}, join_keys=[{name!r}], value_type=ValueType.{FEAST_TYPES[kind].upper()})"
+        for name, kind in entities.items()
+    ]
+    for view in views:
+        fields = [f"Field(name={name!r}, dtype={FEAST_TYPES[kind_of(view, name)]})" for name in view.features]
+        age = view.ttl.total_seconds() if view.ttl else 0
+        lines.append(
+            f"{view.name} = FeatureView(name={view.name!r}, entities=[{', '.join(view.entities)}], "
+            f"ttl=timedelta(seconds={age}), schema=[{', '.join(fields)}], source=FileSource(name={view.name!r}, "
+            f"path={table(view.name)!r}, file_format=DeltaFormat(), timestamp_field='known_at'))"
+        )
+    for name, members in services.items():
+        lines.append(f"{name} = FeatureService(name={name!r}, features=[{', '.join(members)}])")
+    return IMPORTS + "\n".join(lines) + "\n"
