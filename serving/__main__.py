@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from fairlead.errors import FairleadError
+from fairlead.lineage.steps import end_with_runner
 from serving.listening import check_free, listen, show
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ LARGEST_PORT = 65535
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal comes. 0: was told to leave; 2: could not serve, and one line on stderr says why."""
     options = _parser().parse_args(arguments)
+    end_with_runner()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # until the server has handlers of its own
     try:

@@ -20,6 +20,7 @@ import httpx
 
 import fairlead
 from fairlead.errors import EndpointError
+from fairlead.lineage.steps import RUNNER_PID
 from fairlead.packaging.bundle import load_bundle
 
 READY_LINE = re.compile(r"^serving .* on (http://\S+)\n", re.MULTILINE)
@@ -180,7 +181,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """This process's variables and `environ`; the child imports `serving` from beside this `fairlead`."""
     root = str(Path(fairlead.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, **environ}
+    return {**os.environ, "PYTHONPATH": path, RUNNER_PID: str(os.getpid()), **environ}
 
 
 def _wait_for_url(process: "subprocess.Popen[bytes]", log: Path, end: float) -> str:

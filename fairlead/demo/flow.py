@@ -1,6 +1,7 @@
 """The steps of `fairlead run` and `fairlead demo`."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -231,7 +232,9 @@ class Flow:
     ) -> Made:
         began = time.monotonic()
         self.progress.begin(name, title)
-        result = action()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries about each other; a user can mend none of them
+            result = action()
         text = "" if cached else detail(result)
         self._end(Step(name=name, title=title, seconds=time.monotonic() - began, cached=cached, detail=text))
         return result

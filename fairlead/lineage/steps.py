@@ -12,7 +12,7 @@ PROGRESS_MARK = "» "
 """Begins a line that tells people how far a step is; whatever else libraries print goes to the log only."""
 
 RUNNER_PID = "FAIRLEAD_RUNNER_PID"
-"""Set by a local runner: a step must not outlive it. On a cluster the pod's life is Kubernetes' business."""
+"""Set by a local runner: a step or a server must not outlive it. On a cluster the pod's life is Kubernetes' business."""
 
 
 def begin_step() -> Settings:
@@ -30,10 +30,15 @@ def begin_step() -> Settings:
     own.setLevel(logging.INFO)
     own.addHandler(progress)
     own.propagate = False
+    end_with_runner()
+    return from_environment()
+
+
+def end_with_runner() -> None:
+    """End this process when the one that RUNNER_PID names is gone, however it went."""
     runner = os.environ.get(RUNNER_PID)
     if runner:
         threading.Thread(target=_end_with, args=(int(runner),), daemon=True).start()
-    return from_environment()
 
 
 def whole_numbers(versions: dict[str, float]) -> dict[str, int]:

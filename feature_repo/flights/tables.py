@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ORIGIN_ZONE = "America/New_York"
 CARIBBEAN_ZONE = "America/Puerto_Rico"
+MINUTES_A_DAY = 1440
 LATE_MINUTES = 15
 """The threshold of the US Bureau of Transportation Statistics: later than that is not on time."""
 
@@ -38,7 +39,7 @@ def flights(flights: "ir.Table", airports: "ir.Table") -> "ir.Table":
 
     left = to_local(rows.scheduled_departure, rows.zone)
     same_day = add_minutes(left.truncate("D"), clock_minutes(rows.sched_arr_time))
-    landing = ibis.ifelse(same_day > left, same_day, same_day + ibis.interval(days=1))
+    landing = add_minutes(same_day, ibis.ifelse(same_day > left, 0, MINUTES_A_DAY))
     rows = rows.mutate(scheduled_arrival=to_instant(landing, rows.zone))
     return rows.mutate(
         actual_departure=add_minutes(rows.scheduled_departure, rows.dep_delay),

