@@ -12,7 +12,7 @@ PROGRESS_MARK = "» "
 """Begins a line that tells people how far a step is; whatever else libraries print goes to the log only."""
 
 RUNNER_PID = "FAIRLEAD_RUNNER_PID"
-"""Set by a local runner: a step or a server must not outlive it. On a cluster the pod's life is Kubernetes' business."""
+"""Set by a local runner: a step or a server must not outlive it. On a cluster Kubernetes sees to that."""
 
 
 def begin_step() -> Settings:
