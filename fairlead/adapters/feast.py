@@ -5,7 +5,7 @@ import sqlite3
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class FeastFeatures:
     def __init__(self, settings: Settings, dataset: str) -> None:
         self._settings = settings
         self._dataset = dataset
+        self._applied: dict[str, list[FeatureView]] = {}
 
     def apply(self) -> None:
         """Register the dataset's views and services; repeating it changes nothing."""
@@ -88,33 +89,46 @@ class FeastFeatures:
             raise FeatureError(f"entity keys must have one value a row each, but their lengths are {lengths}")
         kinds = self._key_types(service)
         rows = {name: [_key(value, kinds[name]) for value in keys[name]] for name in wanted}
-        try:
-            response = self._online_store.get_online_features(
-                features=self._online_store.get_feature_service(service),
-                entity_rows=rows or {DUMMY_ENTITY_ID: [DUMMY_ENTITY_VAL]},
-                full_feature_names=True,
-            )
-        except sqlite3.Error as error:
-            raise FeatureError(f"the online store of {service} cannot be read: {error}") from None
-        return self._fresh(response.proto, service, asked_at)
+        # The online store's own read, view by view: FeatureStore.get_online_features parses the registry anew for
+        # every request, 40 ms for eight views, and leaves values that have expired.
+        answers: dict[str, list[Any]] = {}
+        for view in self._registered(service):
+            answers.update(self._read(view, rows, asked_at))
+        return answers
 
-    def _fresh(self, proto: Any, service: str, asked_at: datetime) -> dict[str, list[Any]]:
-        """Values of a response, without those older than the TTL: Feast's online read does not look at it."""
+    def _read(self, view: "FeatureView", rows: Mapping[str, list[Any]], asked_at: datetime) -> dict[str, list[Any]]:
         from feast.type_map import feast_value_type_to_python_type
 
-        oldest = {
-            f"{view.name}__{field.name}": (asked_at - view.ttl).timestamp() if view.ttl else float("-inf")
-            for view in self._views(service)
-            for field in view.features
-        }
-        result: dict[str, list[Any]] = {}
-        for name, column in zip(proto.metadata.feature_names.val, proto.results, strict=True):
-            if name in oldest:
-                result[name] = [
-                    feast_value_type_to_python_type(value) if moment.seconds >= oldest[name] else None
-                    for value, moment in zip(column.values, column.event_timestamps, strict=True)
-                ]
-        return result
+        store, features = self._online_store, [field.name for field in view.features]
+        oldest = asked_at - view.ttl if view.ttl else None
+        try:
+            found = store._get_provider().online_read(store.config, view, self._entity_keys(view, rows), features)
+        except sqlite3.Error as error:
+            raise FeatureError(f"the online store of {view.name} cannot be read: {error}") from None
+        columns: dict[str, list[Any]] = {f"{view.name}__{name}": [] for name in features}
+        for moment, values in found:
+            fresh = values if moment is not None and (oldest is None or _in_utc(moment) >= oldest) else None
+            for name in features:
+                value = fresh.get(name) if fresh else None
+                columns[f"{view.name}__{name}"].append(feast_value_type_to_python_type(value) if value else None)
+        return columns
+
+    def _entity_keys(self, view: "FeatureView", rows: Mapping[str, list[Any]]) -> list[Any]:
+        """One key a row; a view without entities has the same for all."""
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        count = len(next(iter(rows.values()), [None]))
+        names = self._join_keys(view) or [DUMMY_ENTITY_ID]
+        columns = {name: rows.get(name, [DUMMY_ENTITY_VAL] * count) for name in names}
+        field = {str: "string_val", int: "int64_val"}
+        return [
+            EntityKey(
+                join_keys=names,
+                entity_values=[Value(**{field[type(column[row])]: column[row]}) for column in columns.values()],
+            )
+            for row in range(count)
+        ]
 
     def _publish(
         self, store: "feast.FeatureStore", view: "FeatureView", version: int, start: datetime | None, end: datetime
@@ -166,6 +180,14 @@ class FeastFeatures:
     def _online_store(self) -> "feast.FeatureStore":
         return self._store({})
 
+    def _registered(self, service: str) -> "list[FeatureView]":
+        """The views as they were applied: only those know the types of their keys."""
+        if service not in self._applied:
+            store = self._online_store
+            names = [view.name for view in self._views(service)]
+            self._applied[service] = [store.registry.get_feature_view(name, store.project) for name in names]
+        return self._applied[service]
+
     @cached_property
     def _objects(self) -> dict[str, Any]:
         from feast import Entity, FeatureService, FeatureView
@@ -200,6 +222,11 @@ class FeastFeatures:
     def _views(self, service: str) -> "list[FeatureView]":
         names = [projection.name for projection in self._service(service).feature_view_projections]
         return [self._objects[f"FeatureView:{name}"] for name in names]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Feast's SQLite store answers with naive times, in UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _key(value: Any, kind: type) -> Any:

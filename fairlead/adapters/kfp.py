@@ -64,7 +64,7 @@ class LocalPipelines:
                 local.init(
                     runner=local.SubprocessRunner(use_venv=False),
                     pipeline_root=str(self._root / "runs"),
-                    workspace_root=str(self._root / "runs"),
+                    workspace_root=str(self._root / "workspace"),  # removed after every run
                     enable_caching=True,
                     cache_root=str(self._root / "cache"),
                 )

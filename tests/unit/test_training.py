@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,14 @@ def test_a_saved_model_scores_the_same_when_it_is_read_again(data: TrainingSet, 
 
 
 def test_a_saved_training_set_is_the_same_when_it_is_read_again(data: TrainingSet, tmp_path: Path):
-    data.save(tmp_path / "set")
+    here = replace(data, timezone="America/New_York")
+    here.save(tmp_path / "set")
     again = TrainingSet.load(tmp_path / "set")
-    pd.testing.assert_frame_equal(again.rows, data.rows)
-    assert (again.entities, again.features) == (data.entities, data.features)
+    pd.testing.assert_frame_equal(again.rows, here.rows)
+    assert replace(again, rows=here.rows) == here
+
+
+def test_days_begin_at_midnight_where_the_data_is_from(data: TrainingSet):
+    rows = data.part("test")[:2].assign(event_timestamp=pd.to_datetime(["2024-03-20T03:59Z", "2024-03-20T04:00Z"]))
+    here = replace(data, rows=rows, timezone="America/New_York")
+    assert here.days("test") == ["2024-03-19", "2024-03-20"]
