@@ -29,6 +29,7 @@ def export(fitted: Fitted) -> bytes:
     del proto.graph.output[:]
     proto.graph.output.append(outputs[OUTPUT])
     _name_shape(proto)
+    _order_opsets(proto)
     onnx.checker.check_model(proto)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
@@ -42,6 +43,13 @@ def _name_shape(proto: "onnx.ModelProto") -> None:
     shape.dim.add().dim_value = 2
     batch = proto.graph.input[0].type.tensor_type.shape.dim[0]
     batch.dim_param = "n"
+
+
+def _order_opsets(proto: "onnx.ModelProto") -> None:
+    """Converters list them in the order of a set, which differs from process to process."""
+    ordered = sorted(proto.opset_import, key=lambda item: item.domain)
+    del proto.opset_import[:]
+    proto.opset_import.extend(ordered)
 
 
 def opset(content: bytes) -> int:
