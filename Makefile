@@ -19,7 +19,7 @@ serve: .venv/runtime  ## Serve the champion at http://127.0.0.1:8080
 	@$(BIN)/fairlead serve flight-delay --home $(HOME_DIR)
 
 test: .venv/dev  ## All tests but the slow ones
-	@$(BIN)/python -m pytest -n 2 -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 check: .venv/dev  ## Linters, types, layers, specs, freshness of rendered files, and the slow tests
 	$(BIN)/ruff check .
@@ -28,7 +28,7 @@ check: .venv/dev  ## Linters, types, layers, specs, freshness of rendered files,
 	$(BIN)/lint-imports
 	$(BIN)/fairlead check
 	$(BIN)/fairlead render --check
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 bench: .venv/dev  ## All benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done

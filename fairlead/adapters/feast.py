@@ -48,6 +48,7 @@ class FeastFeatures:
         self._settings = settings
         self._dataset = dataset
         self._applied: dict[str, list[FeatureView]] = {}
+        self._stores: dict[str, feast.FeatureStore] = {}
 
     def apply(self) -> None:
         """Register the dataset's views and services; repeating it changes nothing."""
@@ -155,7 +156,7 @@ class FeastFeatures:
             QUALIFY row_number() OVER (PARTITION BY {", ".join(keys) or "NULL"} ORDER BY {known} DESC) = 1
             ORDER BY {known}
         """
-        frame: pd.DataFrame = connect().con.execute(query, {"files": files, "end": end, "after": after}).df()
+        frame: pd.DataFrame = self._duckdb.execute(query, {"files": files, "end": end, "after": after}).df()
         return frame
 
     def _clear(self, store: "feast.FeatureStore", views: "list[FeatureView]") -> None:
@@ -165,7 +166,13 @@ class FeastFeatures:
             provider.update_infra(store.project, delete, keep, [], entities, partial=True)
 
     def _store(self, versions: Mapping[str, int]) -> "feast.FeatureStore":
-        """A store whose offline reads are pinned to table versions."""
+        """A store whose offline reads are pinned to table versions; made once, for each takes a tenth of a second."""
+        pins = repr(sorted(versions.items()))
+        if pins not in self._stores:
+            self._stores[pins] = self._open(versions)
+        return self._stores[pins]
+
+    def _open(self, versions: Mapping[str, int]) -> "feast.FeatureStore":
         from feast import FeatureStore
         from feast.repo_config import RepoConfig
 
@@ -175,6 +182,10 @@ class FeastFeatures:
         config = YAML(typ="safe").load(text)
         config["offline_store"]["versions"] = dict(versions)
         return FeatureStore(config=RepoConfig(**config, repo_path=path.parent))
+
+    @cached_property
+    def _duckdb(self) -> Any:
+        return connect().con
 
     @cached_property
     def _online_store(self) -> "feast.FeatureStore":
