@@ -8,6 +8,8 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 HOME_DIR ?= .fairlead
 export HYPOTHESIS_STORAGE_DIRECTORY := .hypothesis
+# Threads that spin while they wait starve each other where tests run in parallel.
+export OMP_WAIT_POLICY := PASSIVE
 
 help:  ## This text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

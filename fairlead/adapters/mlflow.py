@@ -153,8 +153,8 @@ class MlflowRegistry:
 
     def record(self, version: RegisteredVersion) -> RunRecord:
         """Everything that made a version."""
-        with self._client() as client:
-            path = client.download_artifacts(version.run_id, RECORD_FILE)
+        with self._client() as client, tempfile.TemporaryDirectory() as folder:
+            path = client.download_artifacts(version.run_id, RECORD_FILE, folder)
             return RunRecord.model_validate_json(Path(path).read_bytes())
 
     @contextmanager
@@ -190,9 +190,9 @@ class MlflowRegistry:
     ) -> str:
         from mlflow.entities import Metric, Param
 
-        run = client.create_run(experiment, run_name=f"{record.bundle.model} {record.plan.as_of[:10]}")
+        name = f"{record.bundle.model} {record.plan.as_of[:10]}"
+        run = client.create_run(experiment, run_name=name, tags={TAG_DIGEST: digest})
         run_id = str(run.info.run_id)
-        client.set_tag(run_id, TAG_DIGEST, digest)
         client.log_batch(
             run_id,
             metrics=[Metric(name, value, run.info.start_time, 0) for name, value in _metrics(record).items()],

@@ -231,10 +231,9 @@ def _evaluation(record: RunRecord) -> s.Evaluation:
 def _baselines(record: RunRecord) -> Sequence[s.Baseline]:
     found = []
     for item in record.evaluation.baselines:
-        name = f"{item.name} ({item.detail})"
-        found.append(s.Baseline(name=name, metric="roc_auc", value=item.roc_auc))
+        found.append(s.Baseline(name=item.name, metric="roc_auc", value=item.roc_auc))
         if item.log_loss is not None:
-            found.append(s.Baseline(name=name, metric="log_loss", value=item.log_loss))
+            found.append(s.Baseline(name=item.name, metric="log_loss", value=item.log_loss))
     return found
 
 
