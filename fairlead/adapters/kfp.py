@@ -2,12 +2,13 @@
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -59,7 +60,7 @@ class LocalPipelines:
         path = logs / f"{package.stem}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
         with path.open("w", encoding="utf-8") as file, _environment(self._settings):
             watch = _Watch(file, on_event)
-            with contextlib.redirect_stdout(watch), warnings.catch_warnings():
+            with contextlib.redirect_stdout(watch), _logging_to(watch), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about images and display names, which mean nothing here
                 local.init(
                     runner=local.SubprocessRunner(use_venv=False),
@@ -95,10 +96,25 @@ def _environment(settings: Settings) -> Any:
         os.environ.update(before)
 
 
-class _Watch(io.TextIOBase):
+@contextlib.contextmanager
+def _logging_to(watch: TextIO) -> Iterator[None]:
+    """KFP tells of a cache hit by a plain logging.info, outside the handlers that it sets up for running tasks."""
+    root, handler = logging.getLogger(), logging.StreamHandler(watch)
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
+class _Watch(io.StringIO):
     """Takes what the runner prints: all of it to the log, and what it means to a callback."""
 
     def __init__(self, log: TextIO, on_event: Callable[[StepEvent], None]) -> None:
+        super().__init__()
         self._log = log
         self._on_event = on_event
         self._rest = ""
