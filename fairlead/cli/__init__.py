@@ -22,9 +22,10 @@ def main() -> None:
         errors.print("[bold red]error:[/] ", end="")
         errors.print(str(error), markup=False)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("\ninterrupted; the same command goes on where this one stopped")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ending:
+        if ending.code == INTERRUPTED:  # Typer has made this of Ctrl-C, without a word
+            errors.print("\ninterrupted; the same command goes on where this one stopped")
+        raise
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

@@ -5,9 +5,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.endpoint import serve_in_background
@@ -195,7 +196,7 @@ class Flow:
                     data_docs=_relative(docs / "index.html", folder),
                     bundle=Path(self.settings.bundles_uri, version.model, version.version),
                     replay=result,
-                    next=_next_commands(version),
+                    next=_next_commands(version, self.as_of.astimezone(ZoneInfo(self.dataset.timezone)).date()),
                 ),
             )
             return write_report(summary, folder), summary
@@ -261,13 +262,14 @@ def _relative(target: Path, folder: Path) -> str | None:
     return Path(os.path.relpath(target, folder)).as_posix() if target.exists() else None
 
 
-def _next_commands(version: RegisteredVersion) -> tuple[NextCommand, ...]:
+def _next_commands(version: RegisteredVersion, day: date) -> tuple[NextCommand, ...]:
     name = version.model
+    later = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
     return (
         NextCommand(command=f"fairlead serve {name}", does="serves the champion at http://127.0.0.1:8080"),
         NextCommand(command=f"fairlead show {name}@{version.version}", does="prints everything that made this version"),
         NextCommand(
             command=f"fairlead reproduce {name}@{version.version}", does="trains it again and compares the bytes"
         ),
-        NextCommand(command="fairlead demo --as-of 2013-05-01", does="trains a challenger a month later"),
+        NextCommand(command=f"fairlead run {name} --as-of {later}", does="trains a challenger a month later"),
     )
