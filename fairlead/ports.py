@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -91,13 +90,4 @@ class ServiceDescription(Protocol):
     @property
     def tables(self) -> list[str]:
         """The feature tables behind the views."""
-        ...
-
-
-class Settings(Protocol):
-    """Where things are kept."""
-
-    @property
-    def repo(self) -> Path:
-        """The checkout."""
         ...

@@ -100,7 +100,7 @@ class FeastFeatures:
     def _read(self, view: "FeatureView", rows: Mapping[str, list[Any]], asked_at: datetime) -> dict[str, list[Any]]:
         from feast.type_map import feast_value_type_to_python_type
 
-        store, features = self._online_store, [field.name for field in view.features]
+        store, features = self._store({}), [field.name for field in view.features]
         oldest = asked_at - view.ttl if view.ttl else None
         try:
             found = store._get_provider().online_read(store.config, view, self._entity_keys(view, rows), features)
@@ -187,14 +187,10 @@ class FeastFeatures:
     def _duckdb(self) -> Any:
         return connect().con
 
-    @cached_property
-    def _online_store(self) -> "feast.FeatureStore":
-        return self._store({})
-
     def _registered(self, service: str) -> "list[FeatureView]":
         """The views as they were applied: only those know the types of their keys."""
         if service not in self._applied:
-            store = self._online_store
+            store = self._store({})
             names = [view.name for view in self._views(service)]
             self._applied[service] = [store.registry.get_feature_view(name, store.project) for name in names]
         return self._applied[service]

@@ -3,13 +3,11 @@
 from typing import TYPE_CHECKING
 
 from fairlead.errors import BundleError
+from fairlead.packaging.session import INPUT, OUTPUT
 from fairlead.training.candidates import Fitted
 
 if TYPE_CHECKING:
     import onnx
-
-INPUT = "features"
-OUTPUT = "probabilities"
 
 
 def export(fitted: Fitted) -> bytes:
