@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fairlead.errors import BundleError, HomeError
 from fairlead.lineage.digest import hash_file
 from fairlead.packaging.signature import Signature
+from fairlead.spec.model import ServingSpec
 
 MODEL_FILE = "model.onnx"
 BUNDLE_FILE = "bundle.json"
@@ -33,6 +34,7 @@ class Bundle(BaseModel):
     threshold: float
     """A score at or above it is a yes."""
     feature_service: str
+    serving: ServingSpec = ServingSpec()
     dataset: str
     as_of: str
     """The run knew nothing later than this instant."""

@@ -57,6 +57,7 @@ def package(
         signature=record.signature,
         threshold=record.threshold,
         feature_service=model.features,
+        serving=model.serving,
         dataset=model.dataset,
         spec_digest=hash_json(model.model_dump(mode="json")),
         opset=opset(content),

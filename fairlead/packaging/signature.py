@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from fairlead.errors import BundleError
+from fairlead.spec.dataset import Personal
 
 UNKNOWN_CATEGORY = -1.0
 """The code of a category that training did not see, and of a missing one."""
@@ -29,6 +30,8 @@ class Input(BaseModel):
     kind: Literal["number", "category"]
     categories: list[str] = []
     """In the order of their codes 0, 1, 2, …"""
+    default: float | None = None
+    """Stands for a missing number, in training as in serving; None: NaN does."""
 
 
 class Signature(BaseModel):
@@ -39,6 +42,8 @@ class Signature(BaseModel):
     inputs: list[Input]
     entities: list[str]
     """Keys by which features are looked up; the caller sends them."""
+    personal: dict[str, Personal] = {}
+    """Column or key that the dataset marks → what a record may hold of it."""
 
     @property
     def names(self) -> list[str]:
@@ -52,7 +57,7 @@ class Signature(BaseModel):
         return known + [name for name in self.entities if name not in known]
 
     def matrix(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
-        """Encode columns: shape [n, d], float32; a missing number is NaN, an unknown category -1.
+        """Encode columns: shape [n, d], float32; a missing number is its default or NaN, an unknown category -1.
 
         Raises:
             BundleError: a column is missing, of another length, or holds something that is no number.
@@ -78,6 +83,13 @@ def _codes(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
 
 
 def _numbers(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
+    numbers = _as_float32(item, values)
+    if item.default is not None:
+        numbers[np.isnan(numbers)] = item.default
+    return numbers
+
+
+def _as_float32(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "fiub":
         return values.astype(np.float32)
     for value in values:  # NumPy would read the text "12" as a number, and a list of one as its content

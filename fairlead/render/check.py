@@ -86,6 +86,11 @@ def _check_columns(model: ModelSpec, dataset: DatasetSpec) -> list[str]:
             problems.append(f"{where}: column {name!r} of {model.rows.table}" + did_you_mean(name, columns))
         elif kind and columns[name] != kind:
             problems.append(f"{where}: column {name!r} must be a {kind}, but is {columns[name]}")
+    problems += [
+        f"defaults: {name!r} is text, which has no default: a missing category is a category of its own"
+        for name in model.defaults
+        if name in model.request and columns.get(name) == "string"
+    ]
     if model.label.column in model.request:
         problems.append(f"request: holds the label {model.label.column!r}, which nobody knows at the time of asking")
     return problems
@@ -111,8 +116,12 @@ def _check_service(repo: Path, model: ModelSpec) -> list[str]:
     features = FeastFeatures(laptop(repo / ".fairlead", repo), model.dataset)
     service = features.describe(model.features)
     defined = functions(load_module(repo, model.dataset, "features"))
+    inputs = [*model.request, *service.features]
+    unknown = [
+        f"defaults: input {name!r}" + did_you_mean(name, inputs) for name in model.defaults if name not in inputs
+    ]
     tables = [table.rpartition("/")[2] for table in service.tables]
-    return [
+    return unknown + [
         f"features: {model.features} reads the table {table!r}" + did_you_mean(table, defined)
         for table in tables
         if table not in defined

@@ -15,6 +15,9 @@ ColumnType = Literal["bool", "int64", "float64", "string", "timestamp"]
 
 Severity = Literal["critical", "warning"]
 
+Personal = Literal["drop", "pseudonymise", "keep"]
+"""What a record of a prediction holds of a personal column: nothing, a keyed hash, or the value."""
+
 
 def _known_zone(name: str) -> str:
     try:
@@ -128,6 +131,8 @@ class TableSpec(Spec):
     known_at: Identifier | None = None
     """When a row is complete and may be learnt from; a run does not see it before."""
     expectations: list[Expectation] = []
+    personal: dict[Identifier, Personal] = {}
+    """Column → what records may hold of it. Logs never hold its values."""
 
     @property
     def all_columns(self) -> Mapping[str, ColumnType]:
@@ -141,6 +146,7 @@ class TableSpec(Spec):
                 raise ValueError(f"derived column {name!r} is already a column of the source")
         wanted = [("primary_key", name) for name in self.primary_key]
         wanted += [(key, name) for key in ("event_time", "known_at") if (name := getattr(self, key))]
+        wanted += [("personal", name) for name in self.personal]
         for index, rule in enumerate(self.expectations):
             wanted += [(f"expectations.{index}", name) for name in [rule.column, *(rule.columns or [])] if name]
         for where, name in wanted:

@@ -210,8 +210,35 @@ class GatesSpec(_MetricBounds):
     slices: SliceGate | None = None
 
 
+class FeatureReadSpec(Spec):
+    """How the server looks features up."""
+
+    deadline_ms: float = Field(default=100, gt=0)
+    """How long one read may take; after that the store counts as unavailable for the request."""
+    unavailable: Literal["refuse", "defaults"] = "refuse"
+    """What a caller gets while the online store cannot be read: 503, or a score on the inputs' defaults."""
+    cache_seconds: float = Field(default=0, ge=0)
+    """How long a value may be reused without a new read; never longer than its view's TTL. 0: never."""
+
+
+class RecordSpec(Spec):
+    """What is kept of each prediction."""
+
+    features: Literal["values", "hash", "none"] = "values"
+    """The model's inputs as they were, one hash over them, or nothing."""
+
+
+class ServingSpec(Spec):
+    """How a model is served."""
+
+    features: FeatureReadSpec = FeatureReadSpec()
+    records: RecordSpec = RecordSpec()
+    threads: int = Field(default=1, ge=1)
+    """Of ONNX Runtime for one request. More than one pays for large batches only."""
+
+
 class ModelSpec(Spec):
-    """A model, from its rows to its gates."""
+    """A model, from its rows to its serving."""
 
     name: KebabName
     description: str
@@ -229,3 +256,6 @@ class ModelSpec(Spec):
     split: SplitSpec
     tuning: TuningSpec
     gates: GatesSpec = GatesSpec()
+    defaults: dict[str, float] = {}
+    """Input → what stands for a missing number, in training as in serving. Without one it is NaN."""
+    serving: ServingSpec = ServingSpec()

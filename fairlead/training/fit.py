@@ -90,16 +90,22 @@ def train(model: ModelSpec, dataset: DatasetSpec, training_set: TrainingSet) -> 
 
 def signature_of(model: ModelSpec, dataset: DatasetSpec, training_set: TrainingSet) -> Signature:
     """Request columns, then looked-up ones; categories are those of the training period, in alphabetical order."""
-    types = dataset.tables[model.rows.table].all_columns
+    table = dataset.tables[model.rows.table]
+    types = table.all_columns
     rows = training_set.part("train")
     inputs = [
         Input(name=name, source="request", kind="category", categories=sorted(rows[name].dropna().unique()))
         if types[name] == "string"
-        else Input(name=name, source="request", kind="number")
+        else Input(name=name, source="request", kind="number", default=model.defaults.get(name))
         for name in model.request
     ]
-    inputs += [Input(name=name, source="feature", kind="number") for name in training_set.features]
-    return Signature(inputs=inputs, entities=training_set.entities)
+    inputs += [
+        Input(name=name, source="feature", kind="number", default=model.defaults.get(name))
+        for name in training_set.features
+    ]
+    sent = {*model.request, *training_set.entities}
+    personal = {name: rule for name, rule in table.personal.items() if name in sent}
+    return Signature(inputs=inputs, entities=training_set.entities, personal=personal)
 
 
 def as_columns(rows: "pd.DataFrame", signature: Signature) -> dict[str, Any]:

@@ -81,6 +81,16 @@ def test_the_repository_is_fine_as_it_is(repo: Path) -> None:
             "tuning.candidates.lightgbm.num_leafs: parameter 'num_leafs', which does not exist; did you mean "
             "'num_leaves'?",
         ),
+        (
+            "gates:",
+            "defaults: {distanc: 0}\ngates:",
+            "defaults: input 'distanc', which does not exist; did you mean 'distance'?",
+        ),
+        (
+            "rows: {",
+            "defaults: {carrier: 0}\nrows: {",
+            "defaults: 'carrier' is text, which has no default: a missing category is a category of its own",
+        ),
     ],
     ids=lambda text: text.partition(": ")[0],
 )

@@ -45,6 +45,15 @@ def test_a_missing_number_is_nan():
     assert np.isnan(matrix).tolist() == [[False, True, True], [False, True, False]]
 
 
+def test_a_missing_number_is_its_default_where_the_input_has_one():
+    given = [item.model_copy(update={"default": 3.5}) if item.kind == "number" else item for item in SIGNATURE.inputs]
+    signature = SIGNATURE.model_copy(update={"inputs": given})
+    sent = np.array([np.nan, 1.0], dtype=np.float32)
+    matrix = signature.matrix(columns(distance=[None, 500], weather__wind_mph=sent))
+    assert matrix[:, 1:].tolist() == [[3.5, 3.5], [500, 1.0]]
+    assert np.isnan(sent[0]), "what was given stays as it is"
+
+
 @pytest.mark.parametrize("value", ["XX", None, float("nan"), "", "ua", 2])
 def test_an_unknown_or_missing_category_is_minus_one(value: Any):
     assert SIGNATURE.matrix(columns(carrier=[value, "DL"]))[:, 0].tolist() == [UNKNOWN_CATEGORY, 1.0]
