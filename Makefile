@@ -10,6 +10,8 @@ HOME_DIR ?= .fairlead
 export HYPOTHESIS_STORAGE_DIRECTORY := .hypothesis
 # Threads that spin while they wait starve each other where tests run in parallel.
 export OMP_WAIT_POLICY := PASSIVE
+# Steps and servers are processes of their own: without cached bytecode each compiles its libraries anew, 5 s for some.
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## This text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

@@ -30,13 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listener = listen(options.host, options.http_port)
         if options.grpc_port:
             check_free(options.host, options.grpc_port)
-        from serving.server import run
+        from serving.repository import Folder
+        from serving.server import Options, run
 
+        grpc_address = show(options.host, options.grpc_port) if options.grpc_port else None
         run(
-            bundles=options.bundle,
-            listener=listener,
-            grpc_address=show(options.host, options.grpc_port) if options.grpc_port else None,
+            [Folder(path) for path in options.bundle],
+            Options(listener, grpc_address),
             features_of=_feast if options.feature_store == "feast" else None,
+            versions="latest",
         )
     except FairleadError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -15,6 +15,10 @@ from serving.sdk import (
 )
 
 
+class BadSchema(InvalidInput):
+    """A body that is JSON, but no request of the v2 protocol: 422, as the SDK has it; INVALID_ARGUMENT over gRPC."""
+
+
 class _Input(RequestInput):
     data: list[Any] | None = None
 
@@ -40,7 +44,9 @@ def read_binary(body: bytes, json_length: str | None, model: str) -> InferReques
     try:
         request = _Request.model_validate_json(body[:end])
     except ValidationError as error:
-        raise InvalidInput(explain(error.errors())) from None
+        problems = error.errors()
+        kind = InvalidInput if any(problem["type"] == "json_invalid" for problem in problems) else BadSchema
+        raise kind(explain(problems)) from None
     raw, position = [], end
     for tensor in request.inputs:
         size = _size(tensor)

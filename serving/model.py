@@ -14,6 +14,7 @@ from fairlead.errors import BundleError, FairleadError
 from fairlead.packaging.session import INPUT, OUTPUT, ScoringSession
 from fairlead.packaging.signature import Matrix
 from serving.columns import TEXT, check_names, read_asked_at, request_columns, show
+from serving.exchange import current
 from serving.sdk import InferRequest, InferResponse, InvalidInput, Model, ServerNotReady, to_http_parameters
 from serving.tensors import by_name, numbers, read_columns, read_matrix, respond
 
@@ -56,6 +57,9 @@ class Answered:
 class BundleModel(Model):
     """A bundle under one name. Reading, looking up and scoring run in threads: the event loop never waits for them."""
 
+    output_names: tuple[str, ...]
+    """The output tensors, in the order of an answer."""
+
     def __init__(self, name: str, session: ScoringSession) -> None:
         super().__init__(name)
         self.session = session
@@ -93,12 +97,18 @@ class BundleModel(Model):
         return self.ready
 
     async def preprocess(self, payload: Any, headers: dict[str, str] | None = None) -> Asked:
+        if (exchange := current.get()) is not None:
+            exchange.model = self
+            exchange.id = payload.id if isinstance(payload, InferRequest) else None
         return await asyncio.to_thread(self._understand, payload)
 
     async def predict(
         self, payload: Asked, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> Answered:
-        return Answered(await asyncio.to_thread(self.session.probabilities, payload.matrix), payload.request)
+        answered = Answered(await asyncio.to_thread(self.session.probabilities, payload.matrix), payload.request)
+        if (exchange := current.get()) is not None:
+            exchange.matrix, exchange.probabilities = payload.matrix, answered.probabilities
+        return answered
 
     async def postprocess(
         self, result: Answered, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
@@ -121,6 +131,8 @@ class BundleModel(Model):
 class ColumnsModel(BundleModel):
     """Takes the columns a caller knows, and looks the rest up: `score` FP32 [n], `decision` BOOL [n]."""
 
+    output_names = ("score", "decision")
+
     def __init__(self, session: ScoringSession, features: OnlineFeatures | None) -> None:
         """Put a bundle under its model's name.
 
@@ -129,9 +141,9 @@ class ColumnsModel(BundleModel):
         """
         super().__init__(session.bundle.model, session)
         self._features = features
-        self._columns = request_columns(session.bundle.signature)
+        self.columns = request_columns(session.bundle.signature)
         self._looked_up = [item.name for item in session.bundle.signature.inputs if item.source == "feature"]
-        if not self._columns:
+        if not self.columns:
             raise BundleError(f"{self.name}: a model must take at least one column from its caller")
         if self._looked_up and features is None:
             service = session.bundle.feature_service
@@ -139,12 +151,19 @@ class ColumnsModel(BundleModel):
                 f"{self.name}: needs {len(self._looked_up)} features of {service}, but has no feature store"
             )
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether an answer needs a read of the feature store."""
+        return bool(self._looked_up)
+
     def matrix(self, columns: Mapping[str, Sequence[Any]], asked_at: datetime) -> Matrix:
         """Encode checked request columns together with the features that are looked up for them.
 
         Raises:
             FeaturesUnavailable: the feature store cannot be read.
         """
+        if (exchange := current.get()) is not None:
+            exchange.columns = columns
         features = self._look_up(columns, asked_at) if self._looked_up else {}
         return self.session.bundle.signature.matrix({**columns, **features})
 
@@ -162,24 +181,24 @@ class ColumnsModel(BundleModel):
         return {name: list(values) * rows for name, values in found.items()}
 
     def warm_up(self) -> None:
-        self.session.scores(self.matrix({name: [None] for name in self._columns}, datetime.now(UTC)))
+        self.session.scores(self.matrix({name: [None] for name in self.columns}, datetime.now(UTC)))
 
     def read(self, request: InferRequest) -> Matrix:
         asked_at = read_asked_at(to_http_parameters(request.parameters or {}))
         tensors = by_name(request)
-        check_names(tensors, self._columns, "the request")
-        return self.matrix(read_columns(tensors, self._columns), asked_at)
+        check_names(tensors, self.columns, "the request")
+        return self.matrix(read_columns(tensors, self.columns), asked_at)
 
     def read_v1(self, instances: list[Any], parameters: Mapping[str, Any]) -> Matrix:
         asked_at = read_asked_at(parameters)
         for index, instance in enumerate(instances):
             if not isinstance(instance, dict):
-                expected = f"an object with {', '.join(self._columns)}"
+                expected = f"an object with {', '.join(self.columns)}"
                 raise InvalidInput(f"instances[{index}] must be {expected}, but is {show(instance)}")
-            check_names(instance, self._columns, f"instances[{index}]")
-        columns = {name: [instance[name] for instance in instances] for name in self._columns}
+            check_names(instance, self.columns, f"instances[{index}]")
+        columns = {name: [instance[name] for instance in instances] for name in self.columns}
         for name, values in columns.items():
-            self._columns[name].check(values)
+            self.columns[name].check(values)
         return self.matrix(columns, asked_at)
 
     def outputs(self, probabilities: Matrix) -> dict[str, npt.NDArray[Any]]:
@@ -192,7 +211,7 @@ class ColumnsModel(BundleModel):
         return [{"score": score, "decision": decision} for score, decision in decided]
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        columns = self._columns.values()
+        columns = self.columns.values()
         return [{"name": item.name, "datatype": item.datatypes[0], "shape": [-1]} for item in columns]
 
     def get_output_types(self) -> list[dict[str, Any]]:
@@ -205,9 +224,11 @@ class ColumnsModel(BundleModel):
 class VectorModel(BundleModel):
     """Takes the finished matrix, one tensor `features` FP32 [n, d], as Triton would: `probabilities` FP32 [n, 2]."""
 
+    output_names = (OUTPUT,)
+
     def __init__(self, session: ScoringSession) -> None:
         super().__init__(f"{session.bundle.model}-vector", session)
-        self._width = len(session.bundle.signature.inputs)
+        self.width = len(session.bundle.signature.inputs)
 
     def warm_up(self) -> None:
         signature = self.session.bundle.signature
@@ -217,17 +238,17 @@ class VectorModel(BundleModel):
         tensors = by_name(request)
         if list(tensors) != [INPUT]:
             raise InvalidInput(f"the request must hold the one tensor {INPUT!r}, but holds {show(list(tensors))}")
-        return read_matrix(tensors[INPUT], self._width)
+        return read_matrix(tensors[INPUT], self.width)
 
     def read_v1(self, instances: list[Any], parameters: Mapping[str, Any]) -> Matrix:
         for index, instance in enumerate(instances):
-            if not isinstance(instance, list) or len(instance) != self._width:
+            if not isinstance(instance, list) or len(instance) != self.width:
                 raise InvalidInput(
-                    f"instances[{index}] must be a list of {self._width} numbers, but is {show(instance)}"
+                    f"instances[{index}] must be a list of {self.width} numbers, but is {show(instance)}"
                 )
         array = np.array(instances, dtype=object)
         if array.ndim != 2:
-            raise InvalidInput(f"instances must be lists of {self._width} numbers, but are nested more deeply")
+            raise InvalidInput(f"instances must be lists of {self.width} numbers, but are nested more deeply")
         return numbers(array, "instances")
 
     def outputs(self, probabilities: Matrix) -> dict[str, npt.NDArray[Any]]:
@@ -238,7 +259,7 @@ class VectorModel(BundleModel):
         return rows
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        return [{"name": INPUT, "datatype": "FP32", "shape": [-1, self._width]}]
+        return [{"name": INPUT, "datatype": "FP32", "shape": [-1, self.width]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         return [{"name": OUTPUT, "datatype": "FP32", "shape": [-1, 2]}]

@@ -5,27 +5,37 @@ a 400 with one line, never a 500 and never a traceback in the log; model metadat
 """
 
 import asyncio
+import contextlib
 import logging
 import logging.config
+import signal
 import struct
 import sys
+import time
 import warnings
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
+import numpy as np
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from grpc import aio
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from fairlead.errors import EndpointError
-from fairlead.packaging.session import ScoringSession
-from serving.binary import explain, read_binary
+from serving.binary import BadSchema, explain, read_binary
+from serving.exchange import Exchange, Observer, current
+from serving.front import Front, Limits
+from serving.lane import Route
 from serving.listening import show
-from serving.model import BundleModel, ColumnsModel, FeaturesUnavailable, OnlineFeatures, VectorModel
+from serving.metrics import exposition
+from serving.model import BundleModel
+from serving.repository import BundleRepository, Extension, FeaturesOf, Source, Versions, routes, show_bundle
 from serving.sdk import (
     INFERENCE_CONTENT_LENGTH_HEADER,
     MAX_GRPC_MESSAGE_LENGTH,
@@ -39,16 +49,16 @@ from serving.sdk import (
     ModelRepositoryExtension,
     ModelServer,
     RESTServer,
+    ServerNotReady,
     grpc_predict_v2_pb2_grpc,
 )
+from serving.wire import serving_with, sweep
 
 GRACE_SECONDS = 30
 """How long requests may take to finish after a signal: the grace period of a pod."""
+LIMITS = Limits()
 PLATFORM = "onnxruntime_onnx"
 """Triton's name for what runs the graph."""
-
-FeaturesOf = Callable[[str], OnlineFeatures]
-"""Dataset → its feature store."""
 
 
 class Mistakes(logging.Filter):
@@ -73,7 +83,10 @@ LOGGING = {
 
 
 class BundleDataPlane(DataPlane):
-    """The SDK's data plane, with readers that answer a client's mistake with 400."""
+    """The SDK's data plane, with readers that answer a client's mistake with 400, and a readiness that means it."""
+
+    leaving = False
+    """The server has been told to leave."""
 
     def decode(
         self, body: Any, headers: dict[str, str], protocol_version: str = "v1", model_name: str | None = None
@@ -96,15 +109,44 @@ class BundleDataPlane(DataPlane):
         """The SDK's metadata, with the platform and the version that answers."""
         metadata = await super().model_metadata(model_name)
         model = self.get_model_from_registry(model_name)
-        return {**metadata, "platform": PLATFORM, "versions": [model.version] if model.version else None}
+        name = model_name.partition("@")[0]
+        return {
+            **metadata,
+            "name": name,
+            "platform": PLATFORM,
+            "versions": [model.version] if model.version else None,
+        }
+
+    async def ready(self) -> bool:
+        """Whether all models answer, and the server has not been told to leave."""
+        models = self.model_registry.get_models()
+        return bool(models) and not self.leaving and all([await model.healthy() for model in models.values()])
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a server is to run."""
+
+    listener: socket
+    grpc_address: str | None
+    limits: Limits = LIMITS
+    shared: bool = False
+    """Other workers answer on the same ports."""
+    drain_seconds: float = 0.0
+    """How long a server that was told to leave still takes requests: a load balancer learns of it late."""
 
 
 class AnnouncingServer(uvicorn.Server):
-    """Says one line when it answers."""
+    """Says one line when it answers, and leaves signals to the process: uvicorn would raise them once more."""
 
     def __init__(self, config: uvicorn.Config, line: str) -> None:
         super().__init__(config)
         self._line = line
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
@@ -115,41 +157,127 @@ class AnnouncingServer(uvicorn.Server):
 class RestServer(RESTServer):
     """v1 and v2 over HTTP. `config.app` is the whole interface, as an ASGI application."""
 
-    def __init__(self, data_plane: DataPlane, repository: ModelRepositoryExtension, line: str = "ready") -> None:
-        super().__init__("", data_plane, repository, http_port=0, grace_period=GRACE_SECONDS)
-        self.config.app = self.create_application()
+    def __init__(
+        self, data_plane: DataPlane, repository: BundleRepository, limits: Limits = LIMITS, line: str = "ready"
+    ) -> None:
+        super().__init__(
+            "", data_plane, Extension(repository), http_port=0, grace_period=GRACE_SECONDS,
+            timeout_keep_alive=int(limits.keep_alive_seconds),
+        )  # fmt: skip
+        self._limits = limits
+        self.front = Front(self.create_application(), Observer(), limits)
+        repository.on_change = self._take_routes
+        self._take_routes(routes(repository.models))
+        self.config.app = self.front
         self.config.access_log = False
         self._server = AnnouncingServer(self.config, line)
 
     def create_application(self) -> FastAPI:
         """The SDK's endpoints in an application of our own: its own one is shared by all servers of a process."""
         app = FastAPI(title="Fairlead", docs_url=None, redoc_url=None)
+        app.add_api_route("/metrics", tell_metrics, methods=["GET"])  # before the SDK's, which knows one process
         self._register_endpoints(app)
         self._add_exception_handlers(app)
         app.add_exception_handler(RequestValidationError, refuse)
+        app.add_exception_handler(BadSchema, refuse_schema)
         return app
 
     async def start(self, listener: socket) -> None:
         """Answer on a taken port until told to leave."""
-        await self._server.serve(sockets=[listener])
+        loop = asyncio.get_running_loop()
+        self.config.http = serving_with(self.front, self._limits, loop)
+        sweeper = loop.create_task(sweep(self._server.server_state.connections))
+        try:
+            await self._server.serve(sockets=[listener])
+        finally:
+            sweeper.cancel()
 
     def leave(self) -> None:
         """Finish the requests at hand and return from `start`."""
         self._server.should_exit = True
 
+    def give_up(self) -> None:
+        """Return from `start` at once."""
+        self._server.force_exit = True
+
+    def _take_routes(self, found: Mapping[str, Route]) -> None:
+        self.front.routes = dict(found)
+
+
+async def tell_metrics(request: Request) -> Response:
+    """What Prometheus scrapes."""
+    return Response(exposition(), media_type=CONTENT_TYPE_LATEST)
+
 
 async def refuse(request: Request, error: Exception) -> JSONResponse:
-    """A body that is no v2 request: 400, where the SDK has 422 and another form of body."""
+    """A body that is no v2 request: 400 if it is no JSON at all, else 422 as the SDK has it, in one line."""
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"error": explain(list(error.errors()))}, status_code=400)
+    problems = list(error.errors())
+    no_json = any(problem["type"] == "json_invalid" for problem in problems)
+    return JSONResponse({"error": explain(problems)}, status_code=400 if no_json else 422)
+
+
+async def refuse_schema(request: Request, error: Exception) -> JSONResponse:
+    """The same for a body that came as bytes."""
+    return JSONResponse({"error": str(error)}, status_code=422)
+
+
+class Servicer(InferenceServicer):
+    """The SDK's, with versions: `model_version` asks for that one, as in the paths over HTTP."""
+
+    def __init__(self, data_plane: DataPlane, repository: ModelRepositoryExtension, observer: Observer) -> None:
+        super().__init__(data_plane, repository)
+        self._observer = observer
+
+    async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await super().ModelReady(_with_version(request, "name", "version"), context)
+
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        plain = request.name
+        response = await super().ModelMetadata(_with_version(request, "name", "version"), context)
+        response.name = plain
+        model = self._data_plane.get_model_from_registry(request.name)
+        response.versions.extend([model.version] if model.version else [])
+        return response
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        exchange, started, status = Exchange(mirrored=False), time.perf_counter(), 500
+        token = current.set(exchange)
+        try:
+            response = await super().ModelInfer(_with_version(request, "model_name", "model_version"), context)
+            status = 200
+        except InvalidInput:
+            status = 400
+            raise
+        except ModelNotFound:
+            status = 404
+            raise
+        except ServerNotReady:
+            status = 503
+            raise
+        finally:
+            current.reset(token)
+            self._observer.asked_sdk(exchange, "grpc", status, started)
+        return response
+
+
+def _with_version(request: Any, name: str, version: str) -> Any:
+    if getattr(request, version) and "@" not in getattr(request, name):
+        setattr(request, name, f"{getattr(request, name)}@{getattr(request, version)}")
+    return request
 
 
 class GrpcServer(GRPCServer):
     """v2 over gRPC, on one address and never on a port that another process has."""
 
-    def __init__(self, address: str, data_plane: DataPlane, repository: ModelRepositoryExtension) -> None:
+    def __init__(
+        self, options: Options, data_plane: DataPlane, repository: ModelRepositoryExtension, observer: Observer
+    ) -> None:
         super().__init__(0, data_plane, repository, kwargs={}, grace_period=GRACE_SECONDS)
-        self._address = address
+        assert options.grpc_address is not None
+        self._address = options.grpc_address
+        self._shared = options.shared
+        self._observer = observer
 
     async def start(self, max_workers: int = 1) -> None:
         """Begin to answer, and return.
@@ -162,10 +290,10 @@ class GrpcServer(GRPCServer):
             options=[
                 ("grpc.max_send_message_length", MAX_GRPC_MESSAGE_LENGTH),
                 ("grpc.max_receive_message_length", MAX_GRPC_MESSAGE_LENGTH),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(self._shared)),
             ],
         )
-        servicer = InferenceServicer(self._data_plane, self._model_repository_extension)
+        servicer = Servicer(self._data_plane, self._model_repository_extension, self._observer)
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
         try:
             self._server.add_insecure_port(self._address)
@@ -177,75 +305,48 @@ class GrpcServer(GRPCServer):
 class Server(ModelServer):
     """KServe's model server on ports of our choice; `start` returns after SIGTERM or SIGINT, with nothing left open."""
 
-    def __init__(self, listener: socket, grpc_address: str | None) -> None:
-        super().__init__(enable_grpc=grpc_address is not None, grace_period=GRACE_SECONDS)
+    def __init__(self, options: Options, repository: BundleRepository) -> None:
+        super().__init__(
+            registered_models=repository, enable_grpc=options.grpc_address is not None, grace_period=GRACE_SECONDS
+        )
         self.dataplane = BundleDataPlane(self.registered_models)
-        self._listener = listener
-        self._grpc_address = grpc_address
+        self._repository = repository
+        self._options = options
+        names = {show_bundle(model.session.bundle): None for model in repository.models.values()}
+        line = f"serving {', '.join(names)} on http://{show(*options.listener.getsockname()[:2])}"
+        self._rest_server = RestServer(self.dataplane, repository, options.limits, line)
 
-    def start(self, models: Sequence[BundleModel]) -> None:
-        for model in models:
-            self.register_model(model)
-        named = ", ".join(show_version(model) for model in models if isinstance(model, ColumnsModel))
-        line = f"serving {named} on http://{show(*self._listener.getsockname()[:2])}"
-        self._rest_server = RestServer(self.dataplane, self.model_repository_extension, line)
-        self.register_signal_handler()
-        asyncio.run(self._serve())
+    def start(self, models: Sequence[BundleModel] = ()) -> None:
+        """Serve the repository's models; the SDK's argument means nothing here."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve())
 
     def stop(self, sig: int) -> None:
-        """What the SDK's signal handlers call."""
-        self._rest_server.leave()
+        """What a signal does: the first one begins the end, the second one ends it."""
+        if self.dataplane.leaving:
+            self._rest_server.give_up()
+        self.dataplane.leaving = True
+        asyncio.get_running_loop().call_later(self._options.drain_seconds, self._rest_server.leave)
 
     async def _serve(self) -> None:
-        if self._grpc_address is not None:
-            self._grpc_server = GrpcServer(self._grpc_address, self.dataplane, self.model_repository_extension)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self.stop, number)
+        if self._options.grpc_address is not None:
+            observer = self._rest_server.front.observer
+            extension = Extension(self._repository)
+            self._grpc_server = GrpcServer(self._options, self.dataplane, extension, observer)
             await self._grpc_server.start()
         try:
-            await self._rest_server.start(self._listener)
+            await self._rest_server.start(self._options.listener)
         except OSError as error:
-            raise EndpointError(
-                f"cannot listen on {show(*self._listener.getsockname()[:2])}: {error.strerror}"
-            ) from None
+            address = show(*self._options.listener.getsockname()[:2])
+            raise EndpointError(f"cannot listen on {address}: {error.strerror}") from None
         finally:
             if self._grpc_server is not None:
                 await self._grpc_server.stop()
 
 
-def show_version(model: BundleModel) -> str:
-    """`flight-delay@3`; the bare name where the registry has not given a version."""
-    return f"{model.name}@{model.version}" if model.version else str(model.name)
-
-
-def load_models(bundles: Sequence[Path], features_of: FeaturesOf | None) -> list[BundleModel]:
-    """Both models of each bundle, ready.
-
-    Args:
-        bundles: bundle folders.
-        features_of: where bundles look features up; None: nowhere.
-
-    Raises:
-        BundleError: a bundle is damaged, does not fit its features, or needs features where there are none.
-        EndpointError: two bundles answer to one name, or a feature store cannot be read.
-    """
-    models: list[BundleModel] = []
-    for folder in bundles:
-        session = ScoringSession.open(folder)
-        needed = any(item.source == "feature" for item in session.bundle.signature.inputs)
-        features = features_of(session.bundle.dataset) if features_of and needed else None
-        models += [ColumnsModel(session, features), VectorModel(session)]
-    names = [model.name for model in models]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise EndpointError(f"each bundle must have a model name of its own, but two answer to {twice!r}")
-    for model in models:
-        try:
-            model.load()
-        except FeaturesUnavailable as error:
-            raise EndpointError(str(error)) from None
-    return models
-
-
-def run(bundles: Sequence[Path], listener: socket, grpc_address: str | None, features_of: FeaturesOf | None) -> None:
+def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | None, versions: Versions) -> None:
     """Serve bundles until SIGTERM or SIGINT.
 
     Raises:
@@ -253,5 +354,7 @@ def run(bundles: Sequence[Path], listener: socket, grpc_address: str | None, fea
     """
     logging.config.dictConfig(LOGGING)
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # the SDK's endpoints use it
-    models = load_models(bundles, features_of)
-    Server(listener, grpc_address).start(models)
+    np.seterr(over="ignore")  # a number beyond FP32 becomes infinite, and is refused as such
+    repository = BundleRepository(sources, features_of, versions)
+    repository.open_all()
+    Server(options, repository).start()

@@ -2,7 +2,6 @@
 
 import math
 import struct
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from fairlead.packaging.signature import Matrix
 from fairlead.spec.dataset import did_you_mean
 from serving.columns import Column, show
+from serving.ids import new_id
 from serving.sdk import InferInput, InferOutput, InferRequest, InferResponse, InvalidInput, RequestedOutput
 
 DATATYPES = {"float32": "FP32", "bool": "BOOL"}
@@ -153,7 +153,7 @@ def respond(
         outputs.append(InferOutput(output.name, list(values.shape), DATATYPES[values.dtype.name], values))
     forms = [binary if output.binary_data is None else bool(output.binary_data) for output in asked]
     return InferResponse(
-        response_id=request.id or str(uuid.uuid4()),
+        response_id=request.id or new_id(),
         model_name=model,
         model_version=version,
         infer_outputs=outputs,

@@ -48,19 +48,28 @@ class Bundle(BaseModel):
     """File → SHA-256."""
 
 
+def read_bundle(folder: Path) -> Bundle:
+    """Read what a bundle says of itself.
+
+    Raises:
+        BundleError: it says nothing, or nothing that is understood.
+    """
+    path = folder / BUNDLE_FILE
+    try:
+        return Bundle.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(f"{folder}: is no bundle: there is no {BUNDLE_FILE}") from None
+    except ValidationError as error:
+        raise BundleError(f"{path}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Read and check a bundle.
 
     Raises:
         BundleError: a file is missing, or its bytes are not those that were packaged.
     """
-    path = folder / BUNDLE_FILE
-    try:
-        bundle = Bundle.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{folder}: is no bundle: there is no {BUNDLE_FILE}") from None
-    except ValidationError as error:
-        raise BundleError(f"{path}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+    bundle = read_bundle(folder)
     for name, expected in bundle.files.items():
         if not (folder / name).is_file():
             raise BundleError(f"{folder}: {name} is missing")

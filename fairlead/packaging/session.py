@@ -1,5 +1,6 @@
 """A bundle, opened for scoring: the same for the server, the batch job and the evaluation."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class ScoringSession:
         if MODEL_FILE not in bundle.files:
             raise BundleError(f"{folder}: {MODEL_FILE} must be among the files, but they are {sorted(bundle.files)}")
         path = folder / MODEL_FILE
-        graph = _open_graph(path)
+        graph = _open_graph(path, bundle.serving.threads)
         _check_declared(graph, len(bundle.signature.inputs), path)
         session = cls(bundle, graph)
         session._check_by_running(path)
@@ -61,8 +62,8 @@ class ScoringSession:
         answer: Matrix = self._graph.run([OUTPUT], {INPUT: matrix})[0]
         if answer.shape != (len(matrix), 2):
             raise BundleError(f"output {OUTPUT!r} must be of shape {[len(matrix), 2]}, but is {list(answer.shape)}")
-        finite = np.isfinite(answer).all(axis=1)
-        if not finite.all():
+        if not math.isfinite(np.add.reduce(answer, axis=None)):  # one sum is a fifth of the time of a test of each
+            finite = np.isfinite(answer).all(axis=1)
             row = int(np.flatnonzero(~finite)[0])
             raise BundleError(f"output {OUTPUT!r} must hold numbers, but row {row} is {answer[row].tolist()}")
         return answer
@@ -88,13 +89,13 @@ class ScoringSession:
             raise BundleError(f"{path}: fails on two rows of {len(signature.inputs)} missing values: {error}") from None
 
 
-def _open_graph(path: Path) -> "InferenceSession":
+def _open_graph(path: Path, threads: int) -> "InferenceSession":
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     unusable = (state.InvalidProtobuf, state.InvalidGraph, state.InvalidArgument, state.NotImplemented, state.Fail)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # one row at a time gains nothing from more, and replicas share the machine
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:

@@ -1,0 +1,96 @@
+"""Every metric that Fairlead emits, by name: servers make them from here, and rules and dashboards may use no other."""
+
+from typing import Literal, NamedTuple
+
+LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Upper bounds of latency buckets: each at most 2.5 times the one before, with the usual objectives among them."""
+
+
+class Metric(NamedTuple):
+    """A metric as Prometheus knows it."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+REQUESTS = Metric(
+    "fairlead_requests_total",
+    "counter",
+    ("model", "version", "protocol", "status", "traffic"),
+    "Requests that were answered. protocol: v1, v2, grpc; status: HTTP's, also for gRPC; traffic: live or mirrored.",
+)
+REQUEST_SECONDS = Metric(
+    "fairlead_request_seconds",
+    "histogram",
+    ("model", "version", "traffic"),
+    "From a request's last byte to its answer's first, whatever the status.",
+)
+PREDICTIONS = Metric("fairlead_predictions_total", "counter", ("model", "version", "traffic"), "Rows that were scored.")
+IN_FLIGHT = Metric("fairlead_requests_in_flight", "gauge", (), "Requests that wait for their answer.")
+REJECTED = Metric(
+    "fairlead_requests_rejected_total",
+    "counter",
+    ("reason",),
+    "Requests that no model saw. reason: overload, too_large, media_type.",
+)
+LANE = Metric(
+    "fairlead_lane_requests_total", "counter", ("route",), "Inference over HTTP by who answered. route: lane, sdk."
+)
+FEATURES_MISSING = Metric(
+    "fairlead_features_missing_total",
+    "counter",
+    ("model", "version", "view"),
+    "Rows whose entity a view did not know, or knew too long ago.",
+)
+FEATURES_UNAVAILABLE = Metric(
+    "fairlead_features_unavailable_total",
+    "counter",
+    ("model", "version"),
+    "Look-ups that the online store did not answer in time.",
+)
+LOOKUP_SECONDS = Metric(
+    "fairlead_feature_lookup_seconds", "histogram", ("model", "version"), "One look-up of a request."
+)
+FEATURE_CACHE = Metric(
+    "fairlead_feature_cache_total", "counter", ("model", "version", "result"), "Entities looked up. result: hit, miss."
+)
+MODEL_INFO = Metric(
+    "fairlead_model_info",
+    "gauge",
+    ("model", "version", "digest", "candidate", "as_of"),
+    "1 for each version that answers. digest: the first 12 of the bundle's SHA-256.",
+)
+LOADS = Metric(
+    "fairlead_model_loads_total", "counter", ("model", "result"), "Loads of bundles while serving. result: ok, refused."
+)
+RECORDS_WAITING = Metric(
+    "fairlead_records_waiting", "gauge", (), "Events in the spool that no collector has taken yet."
+)
+RECORDS_WAITING_BYTES = Metric("fairlead_records_waiting_bytes", "gauge", (), "Size of the spool.")
+RECORDS = Metric(
+    "fairlead_records_total",
+    "counter",
+    ("result",),
+    "Events by what became of them. result: delivered, dropped, rejected, refused.",
+)
+
+SERVER = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    PREDICTIONS,
+    IN_FLIGHT,
+    REJECTED,
+    LANE,
+    FEATURES_MISSING,
+    FEATURES_UNAVAILABLE,
+    LOOKUP_SECONDS,
+    FEATURE_CACHE,
+    MODEL_INFO,
+    LOADS,
+    RECORDS_WAITING,
+    RECORDS_WAITING_BYTES,
+    RECORDS,
+)
+"""What a model server emits, beside the SDK's own `request_…_seconds`."""

@@ -1,0 +1,233 @@
+"""What every request over HTTP meets first: limits, versions in paths, the lane, and then the SDK's application."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from serving.exchange import Exchange, Observer, current
+from serving.lane import INLINE_BYTES, Answer, NotForTheLane, Route, answer
+from serving.model import FeaturesUnavailable
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+VERSIONED = re.compile(r"/v2/models/(?P<model>[^/]+)/versions/(?P<version>[^/]+)(?P<rest>/infer|/ready|)")
+INFERENCE = re.compile(r"/v2/models/[^/]+/infer|/v1/models/[^/]+:predict")
+JSON_LENGTH = b"inference-header-content-length"
+MIRRORED = b"x-fairlead-mirrored"
+"""Set by a gateway on copies of requests, whose answers nobody reads."""
+
+MEDIA_TYPES = re.compile(
+    rb"(application/([a-z0-9.-]+\+)?json|application/octet-stream|application/x-www-form-urlencoded|)\s*(;.*)?", re.I
+)
+"""JSON and bytes. The form is what curl says of `-d` unless it is told otherwise."""
+
+RETRY_AFTER = (b"retry-after", b"1")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a server takes on."""
+
+    body_bytes: int = 16 * 2**20
+    concurrency: int = 256
+    """Requests that may wait for their answer in one worker; more are refused at once."""
+    request_seconds: float = 20.0
+    """How long a client may take to send a request."""
+    keep_alive_seconds: float = 65.0
+    """How long a connection may be idle; longer than the 60 s of usual load balancers, which should be first."""
+
+
+class Refused(Exception):  # noqa: N818  the client's mistake, or the server's limit
+    """A request that no model sees."""
+
+    def __init__(self, status: int, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.kind = kind
+
+
+@dataclass
+class Sent:
+    """A request's headers, as far as anybody here asks."""
+
+    json_length: str | None = None
+    mirrored: bool = False
+    media_type: bytes = b""
+    encoding: bytes = b""
+    length: int = 0
+
+    @classmethod
+    def read(cls, headers: list[tuple[bytes, bytes]]) -> "Sent":
+        """Names are lower-case."""
+        found = dict(headers)
+        length = found.get(b"content-length", b"0")
+        return cls(
+            found[JSON_LENGTH].decode("latin-1") if JSON_LENGTH in found else None,
+            MIRRORED in found,
+            found.get(b"content-type", b""),
+            found.get(b"content-encoding", b""),
+            int(length) if length.isdigit() else 0,
+        )
+
+    def check(self, limits: Limits) -> None:
+        """Refuse what is too large, and what is not written as v1 and v2 are."""
+        if self.length > limits.body_bytes:
+            raise too_large(limits)
+        if not MEDIA_TYPES.fullmatch(self.media_type):
+            expected = "application/json or application/octet-stream"
+            raise Refused(415, "media_type", f"the body must be {expected}, but is {self.media_type.decode('latin-1')}")
+        if self.encoding not in (b"", b"identity"):
+            found = self.encoding.decode("latin-1")
+            raise Refused(415, "media_type", f"the body must not be compressed, but its content-encoding is {found}")
+
+
+def too_large(limits: Limits) -> Refused:
+    """The refusal of a body beyond the limit."""
+    return Refused(413, "too_large", f"the body must have at most {limits.body_bytes} bytes")
+
+
+class Front:
+    """An ASGI application around the SDK's."""
+
+    def __init__(self, app: Application, observer: Observer, limits: Limits) -> None:
+        self.behind = app
+        self.observer = observer
+        self._limits = limits
+        self.routes: dict[str, Route] = {}
+        """Path → who answers it in the lane; replaced as a whole when models come and go."""
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return await self.behind(scope, receive, send)
+        route = self.routes.get(scope["path"])
+        name_version(scope)
+        if scope["method"] != "POST" or not INFERENCE.fullmatch(scope["path"]):
+            return await self.behind(scope, receive, send)
+        started = time.perf_counter()
+        try:
+            sent = Sent.read(scope["headers"])
+            sent.check(self._limits)
+            if self.in_flight >= self._limits.concurrency:
+                raise Refused(503, "overload", f"the server has {self.in_flight} requests at hand already")
+        except Refused as refused:
+            self.observer.refused(refused.kind)
+            return await respond_error(send, refused.status, str(refused), close=True)
+        self.in_flight += 1
+        try:
+            await self._infer(scope, receive, send, route, sent, started)
+        finally:
+            self.in_flight -= 1
+        return None
+
+    async def _infer(
+        self, scope: Scope, receive: Receive, send: Send, route: Route | None, sent: Sent, started: float
+    ) -> None:
+        try:
+            body = await read_body(receive, self._limits)
+        except Refused as refused:
+            self.observer.refused(refused.kind)
+            return await respond_error(send, refused.status, str(refused), close=True)
+        if body is None:
+            return None  # the client has gone
+        if route is not None:
+            try:
+                result = await self._answer(route, body, sent.json_length)
+            except NotForTheLane:
+                pass
+            except FeaturesUnavailable as error:
+                self.observer.failed(route.model, route.protocol, 503, started, sent.mirrored, str(error))
+                return await respond_error(send, 503, str(error))
+            else:
+                self.observer.answered(route.model, route.protocol, started, sent.mirrored, result)
+                return await respond(send, 200, *content(result))
+        return await self._ask_sdk(scope, body, send, sent, started)
+
+    async def _answer(self, route: Route, body: bytes, json_length: str | None) -> Answer:
+        if route.inline and len(body) <= INLINE_BYTES:
+            return answer(route, body, json_length)
+        return await asyncio.to_thread(answer, route, body, json_length)
+
+    async def _ask_sdk(self, scope: Scope, body: bytes, send: Send, sent: Sent, started: float) -> None:
+        exchange = Exchange(sent.mirrored)
+        status = 500
+
+        async def replay() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status == 503:
+                    message["headers"] = [*message.get("headers", []), RETRY_AFTER]
+            await send(message)
+
+        token = current.set(exchange)
+        try:
+            await self.behind(scope, replay, watch)
+        finally:
+            current.reset(token)
+            protocol = "v2" if scope["path"].startswith("/v2") else "v1"
+            self.observer.asked_sdk(exchange, protocol, status, started)
+
+
+def name_version(scope: Scope) -> None:
+    """Turn `/v2/models/m/versions/3…` into `/v2/models/m@3…`: the SDK answers the former with 501."""
+    if "/versions/" in scope["path"] and (match := VERSIONED.fullmatch(scope["path"])):
+        scope["path"] = f"/v2/models/{match['model']}@{match['version']}{match['rest']}"
+        scope["raw_path"] = scope["path"].encode()
+
+
+async def read_body(receive: Receive, limits: Limits) -> bytes | None:
+    """All of a body; None if the client went away before its end.
+
+    Raises:
+        Refused: it is larger than allowed.
+    """
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limits.body_bytes:
+            raise too_large(limits)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def content(result: Answer) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """A body and its headers."""
+    if result.json_length is None:
+        return result.body, [(b"content-type", b"application/json")]
+    length = str(result.json_length).encode()
+    return result.body, [(b"content-type", b"application/octet-stream"), (JSON_LENGTH, length)]
+
+
+async def respond(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a whole answer."""
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_error(send: Send, status: int, reason: str, *, close: bool = False) -> None:
+    """Send a refusal; `close` ends the connection, whose body nobody will read."""
+    headers = [(b"content-type", b"application/json")]
+    if status == 503:
+        headers.append(RETRY_AFTER)
+    if close:
+        headers.append((b"connection", b"close"))
+    await respond(send, status, orjson.dumps({"error": reason}), headers)

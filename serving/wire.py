@@ -1,0 +1,193 @@
+"""HTTP/1.1 as uvicorn speaks it with httptools, with a short way for what the lane answers at once.
+
+uvicorn builds a scope, a cycle and a task for each request and awaits it twice: 100 µs of the 200 that a request of
+one row takes in an ASGI application. A request that needs nothing but this process's own work is answered where its
+last byte is parsed. All others, and all that the lane does not understand, go the usual way, from the same bytes.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.front import JSON_LENGTH, MIRRORED, Front, Limits
+from serving.lane import INLINE_BYTES, NotForTheLane, Route, answer
+
+HEAD = b"HTTP/1.1 %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%b\r\n"
+SWEEP_SECONDS = 1.0
+
+
+class Turn:
+    """Counts the requests of one turn of the event loop: as many have been waiting for each other."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.requests = 0
+
+    def next(self) -> int:
+        """How many requests this turn has had before."""
+        if not self.requests:
+            self._loop.call_soon(self._end)
+        self.requests += 1
+        return self.requests - 1
+
+    def _end(self) -> None:
+        self.requests = 0
+
+
+class Wire(HttpToolsProtocol):
+    """One connection. `serving_with` gives the class its front."""
+
+    front: Front
+    limits: Limits
+    turn: Turn
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._route: Route | None = None
+        self._body = b""
+        self.waiting_since: float | None = None
+        """When the client began to send what has not arrived in full; None while there is nothing to wait for."""
+        self.idle_since: float | None = self.loop.time()
+        self._leaving = False
+
+    def on_message_begin(self) -> None:
+        # What uvicorn does here is put off until it is known to be needed.
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self.waiting_since, self.idle_since = self.loop.time(), None
+
+    def on_headers_complete(self) -> None:
+        self._route = self._short_way()
+        self._body = b""
+        if self._route is None:
+            self._usual_way()
+
+    def _short_way(self) -> Route | None:
+        if self.parser.get_method() != b"POST" or self.expect_100_continue or self.parser.should_upgrade():
+            return None
+        if (self.cycle is not None and not self.cycle.response_complete) or self.pipeline:
+            return None  # answers go out in the order of the requests
+        try:
+            route = self.front.routes.get(self.url.decode("ascii"))
+        except UnicodeDecodeError:
+            return None
+        return route if route is not None and route.inline else None
+
+    def _usual_way(self) -> None:
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._route is None:
+            return super().on_body(body)
+        self._body = self._body + body if self._body else body
+        if len(self._body) > INLINE_BYTES:
+            self._take_usual_way()
+        return None
+
+    def _take_usual_way(self) -> None:
+        self._route, body = None, self._body
+        self._body = b""
+        self._usual_way()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self.waiting_since = None
+        if self._route is not None and not self._answered(self._route):
+            self._take_usual_way()
+        if self._route is None:
+            super().on_message_complete()
+
+    def _answered(self, route: Route) -> bool:
+        started = time.perf_counter()
+        if self.front.in_flight + self.turn.next() >= self.limits.concurrency:
+            return self._refuse()
+        sent = _headers(self.headers)
+        if sent is None:
+            return False
+        json_length, mirrored = sent
+        try:
+            result = answer(route, self._body, json_length)
+        except NotForTheLane:
+            return False
+        kind, more = b"application/json", b""
+        if result.json_length is not None:
+            kind, more = b"application/octet-stream", b"%b: %d\r\n" % (JSON_LENGTH, result.json_length)
+        self._write(b"200 OK", kind, more, result.body)
+        self.front.observer.answered(route.model, route.protocol, started, mirrored, result)
+        return True
+
+    def _refuse(self) -> bool:
+        self.front.observer.refused("overload")
+        body = orjson.dumps({"error": "the server has too many requests at hand already"})
+        self._write(b"503 Service Unavailable", b"application/json", b"retry-after: 1\r\n", body)
+        return True
+
+    def _write(self, status: bytes, kind: bytes, more: bytes, body: bytes) -> None:
+        last = self._leaving or not self.parser.should_keep_alive()
+        if last:
+            more += b"connection: close\r\n"
+        self.transport.write(HEAD % (status, kind, len(body), more) + body)
+        self.idle_since = self.loop.time()
+        if last:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        """What uvicorn calls when the server leaves: a request that has begun to arrive is still answered."""
+        if self._route is not None and self.waiting_since is not None:
+            self._leaving = True
+        else:
+            super().shutdown()
+
+    def eof_received(self) -> bool:
+        """A client that has said all it will say may still listen."""
+        waiting = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+        if waiting:
+            self.cycle.keep_alive = False
+        return waiting
+
+    def sweep(self, now: float) -> None:
+        """Close the connection if the client is too slow, or has been idle too long."""
+        slow = self.waiting_since is not None and now - self.waiting_since > self.limits.request_seconds
+        idle = self.idle_since is not None and now - self.idle_since > self.limits.keep_alive_seconds
+        if (slow or idle) and not self.transport.is_closing():
+            self.transport.close()
+
+
+def _headers(headers: list[tuple[bytes, bytes]]) -> tuple[str | None, bool] | None:
+    """Length of the JSON and whether the request is a copy; None: the usual way decides about what is unusual."""
+    json_length, mirrored = None, False
+    for name, value in headers:
+        if name == b"content-type":
+            if value != b"application/json" and value != b"application/octet-stream":
+                return None
+        elif name == JSON_LENGTH:
+            json_length = value.decode("latin-1")
+        elif name == MIRRORED:
+            mirrored = True
+        elif name == b"content-encoding":
+            return None
+    return json_length, mirrored
+
+
+def serving_with(front: Front, limits: Limits, loop: asyncio.AbstractEventLoop) -> type[Wire]:
+    """The protocol class of one server."""
+    return type("BoundWire", (Wire,), {"front": front, "limits": limits, "turn": Turn(loop)})
+
+
+async def sweep(connections: set[Any]) -> None:
+    """Look after all connections for as long as the server runs."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            if isinstance(connection, Wire):
+                connection.sweep(now)
