@@ -5,8 +5,10 @@ import socket
 from fairlead.errors import EndpointError
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Take a TCP port, without answering on it yet; port 0 takes a free one.
+
+    `shared` lets other processes of the same user take it too; the kernel spreads connections over those that listen.
 
     Raises:
         EndpointError: the port is in use, or the host is not ours.
@@ -18,6 +20,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise EndpointError(f"cannot listen on {show(host, port)}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError as error:
         listener.close()

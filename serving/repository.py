@@ -1,7 +1,7 @@
 """The models at hand, by name and version: bundles come, are replaced and go while requests are answered."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -177,16 +177,37 @@ class Extension(ModelRepositoryExtension):
     def __init__(self, repository: BundleRepository) -> None:
         super().__init__(repository)
         self._repository = repository
+        self.share: Callable[[Mapping[str, str]], Awaitable[None]] | None = None
+        """Makes a change in all workers; None where there is one process."""
 
     async def load(self, model_name: str) -> dict[str, object]:  # type: ignore[override]
-        """Load a model; the dictionary is what the SDK's gRPC wants."""
-        await self._repository.load(model_name)
+        """Load a model; the dictionary is what the SDK's gRPC wants.
+
+        Raises:
+            ModelNotFound: no source has it.
+            InvalidInput: its bundle is refused; what served keeps serving.
+        """
+        await (self.share or self.change)({"action": "load", "name": model_name})
         return {"name": model_name, "load": True}
 
     async def unload(self, model_name: str) -> dict[str, object]:  # type: ignore[override]
-        """Forget a model."""
-        await super().unload(model_name)
+        """Forget a model.
+
+        Raises:
+            ModelNotFound: it is not here.
+        """
+        await (self.share or self.change)({"action": "unload", "name": model_name})
         return {"name": model_name, "unload": True}
+
+    async def change(self, change: Mapping[str, str]) -> None:
+        """Load or unload in this process."""
+        if change["action"] == "load":
+            await self._repository.load(change["name"])
+            return
+        try:
+            self._repository.unload(change["name"])
+        except KeyError:
+            raise ModelNotFound(change["name"]) from None
 
 
 def bundle_folders(folder: Path) -> list[Path]:

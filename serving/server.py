@@ -8,12 +8,13 @@ import asyncio
 import contextlib
 import logging
 import logging.config
+import os
 import signal
 import struct
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from socket import socket
 from typing import Any
@@ -29,6 +30,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from fairlead.errors import EndpointError
 from serving.binary import BadSchema, explain, read_binary
+from serving.control import Control
 from serving.exchange import Exchange, Observer, current
 from serving.front import Front, Limits
 from serving.lane import Route
@@ -53,6 +55,7 @@ from serving.sdk import (
     grpc_predict_v2_pb2_grpc,
 )
 from serving.wire import serving_with, sweep
+from serving.workers import CONTROL
 
 GRACE_SECONDS = 30
 """How long requests may take to finish after a signal: the grace period of a pod."""
@@ -137,11 +140,11 @@ class Options:
 
 
 class AnnouncingServer(uvicorn.Server):
-    """Says one line when it answers, and leaves signals to the process: uvicorn would raise them once more."""
+    """Says when it answers, and leaves signals to the process: uvicorn would raise them once more."""
 
-    def __init__(self, config: uvicorn.Config, line: str) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
-        self._line = line
+        self._announce = announce
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -150,18 +153,22 @@ class AnnouncingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        sys.stderr.write(f"{self._line}\n")
-        sys.stderr.flush()
+        self._announce()
 
 
 class RestServer(RESTServer):
     """v1 and v2 over HTTP. `config.app` is the whole interface, as an ASGI application."""
 
     def __init__(
-        self, data_plane: DataPlane, repository: BundleRepository, limits: Limits = LIMITS, line: str = "ready"
+        self,
+        data_plane: DataPlane,
+        repository: BundleRepository,
+        extension: Extension | None = None,
+        limits: Limits = LIMITS,
+        announce: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
-            "", data_plane, Extension(repository), http_port=0, grace_period=GRACE_SECONDS,
+            "", data_plane, extension or Extension(repository), http_port=0, grace_period=GRACE_SECONDS,
             timeout_keep_alive=int(limits.keep_alive_seconds),
         )  # fmt: skip
         self._limits = limits
@@ -170,7 +177,7 @@ class RestServer(RESTServer):
         self._take_routes(routes(repository.models))
         self.config.app = self.front
         self.config.access_log = False
-        self._server = AnnouncingServer(self.config, line)
+        self._server = AnnouncingServer(self.config, announce)
 
     def create_application(self) -> FastAPI:
         """The SDK's endpoints in an application of our own: its own one is shared by all servers of a process."""
@@ -310,11 +317,12 @@ class Server(ModelServer):
             registered_models=repository, enable_grpc=options.grpc_address is not None, grace_period=GRACE_SECONDS
         )
         self.dataplane = BundleDataPlane(self.registered_models)
+        self._extension = Extension(repository)
         self._repository = repository
         self._options = options
-        names = {show_bundle(model.session.bundle): None for model in repository.models.values()}
-        line = f"serving {', '.join(names)} on http://{show(*options.listener.getsockname()[:2])}"
-        self._rest_server = RestServer(self.dataplane, repository, options.limits, line)
+        self._rest_server = RestServer(
+            self.dataplane, repository, self._extension, options.limits, lambda: self._answers.set()
+        )
 
     def start(self, models: Sequence[BundleModel] = ()) -> None:
         """Serve the repository's models; the SDK's argument means nothing here."""
@@ -331,10 +339,12 @@ class Server(ModelServer):
     async def _serve(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self.stop, number)
+        self._answers = asyncio.Event()
+        control = await Control.open(self._extension) if CONTROL in os.environ else None
+        announcing = asyncio.create_task(self._announce(control))
         if self._options.grpc_address is not None:
             observer = self._rest_server.front.observer
-            extension = Extension(self._repository)
-            self._grpc_server = GrpcServer(self._options, self.dataplane, extension, observer)
+            self._grpc_server = GrpcServer(self._options, self.dataplane, self._extension, observer)
             await self._grpc_server.start()
         try:
             await self._rest_server.start(self._options.listener)
@@ -342,8 +352,21 @@ class Server(ModelServer):
             address = show(*self._options.listener.getsockname()[:2])
             raise EndpointError(f"cannot listen on {address}: {error.strerror}") from None
         finally:
+            announcing.cancel()
             if self._grpc_server is not None:
                 await self._grpc_server.stop()
+
+    async def _announce(self, control: Control | None) -> None:
+        """Say what is served once it is: to people, or to the supervisor, from whom orders come then."""
+        await self._answers.wait()
+        names = {show_bundle(model.session.bundle): None for model in self._repository.models.values()}
+        line = f"serving {', '.join(names)} on http://{show(*self._options.listener.getsockname()[:2])}"
+        if control is not None:
+            await control.ready(line)
+            return self.stop(signal.SIGTERM)  # the supervisor is gone
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+        return None
 
 
 def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | None, versions: Versions) -> None:
