@@ -150,7 +150,9 @@ def respond(
     outputs = []
     for output in asked:
         values = answers[output.name]
-        outputs.append(InferOutput(output.name, list(values.shape), DATATYPES[values.dtype.name], values))
+        # The SDK asks an array for its truth value on its way to gRPC.
+        data = values.ravel().tolist() if request.from_grpc else values
+        outputs.append(InferOutput(output.name, list(values.shape), DATATYPES[values.dtype.name], data))
     forms = [binary if output.binary_data is None else bool(output.binary_data) for output in asked]
     return InferResponse(
         response_id=request.id or new_id(),
