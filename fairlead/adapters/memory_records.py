@@ -29,4 +29,4 @@ class MemoryRecords:
     def read(self, model: str, first: date, last: date) -> pa.Table:
         with self._lock:
             rows = pa.concat_tables([SCHEMA.empty_table(), *self._events.get(model, {}).values()])
-        return rows.filter(pc.and_(pc.field("day") >= pa.scalar(first), pc.field("day") <= pa.scalar(last)))
+        return rows.filter((pc.field("day") >= pa.scalar(first)) & (pc.field("day") <= pa.scalar(last)))

@@ -12,9 +12,9 @@ import httpx
 import orjson
 
 from fairlead.errors import RecordError
+from fairlead.records.record import BATCH_TYPE
 from fairlead.records.spool import Batch, Spool
 
-BATCH_TYPE = "application/cloudevents-batch+json"
 REJECTED_FILE = "rejected.jsonl"
 FAULT_OF_THE_EVENT = frozenset({400, 413, 415, 422})
 """What a receiver says of an event that it will never take. Any other refusal may pass: a wrong address or a missing

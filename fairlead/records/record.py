@@ -19,6 +19,7 @@ from fairlead.packaging.bundle import Bundle
 from fairlead.packaging.signature import Matrix
 
 EVENT_TYPE = "io.fairlead.prediction.v1"
+BATCH_TYPE = "application/cloudevents-batch+json"
 HASH_BYTES = 16
 """Of pseudonyms and of the hash over features: enough that no two in a day are the same by chance."""
 LONGEST_ERROR = 500

@@ -103,7 +103,7 @@ class Spool:
                 return
             self._bytes += len(framed)
 
-    def read(self, max_events: int = 500, max_bytes: int = 1_000_000) -> Batch | None:
+    def read(self, max_events: int = 2000, max_bytes: int = 2_000_000) -> Batch | None:
         """The oldest events that are not acknowledged, at least one; None if there is none. Reading takes nothing."""
         while True:
             with self._lock:

@@ -7,16 +7,11 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-import uvicorn
-
-from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.errors import FairleadError, ReceiverError
 from fairlead.lineage.steps import end_with_runner
-from monitoring.receiver.app import Limits, Receiver
+from monitoring.receiver.limits import Limits
 
 EXIT_NOT_RECEIVED = 2
-GRACE_SECONDS = 25
-"""How long requests may take to finish after a signal; less than the grace period of a pod."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,30 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # also what uvicorn comes back to when it has finished
     try:
-        limits = Limits(body_bytes=options.body_bytes, waiting_rows=options.waiting_rows)
-        receiver = Receiver(DeltaRecords(options.tables_uri), limits)
         listener = _listen(options.host, options.port)
+        from monitoring.receiver.server import run
+
+        limits = Limits(body_bytes=options.body_bytes, waiting_rows=options.waiting_rows)
+        run(options.tables_uri, limits, listener)
     except FairleadError as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_NOT_RECEIVED
-    config = uvicorn.Config(
-        receiver.application(),
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    _Announcing(config).run(sockets=[listener])
     return 0
-
-
-class _Announcing(uvicorn.Server):
-    """Says one line when it answers."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        host, port = (sockets or [])[0].getsockname()[:2]
-        sys.stderr.write(f"receiving on http://{f'[{host}]' if ':' in host else host}:{port}\n")
-        sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

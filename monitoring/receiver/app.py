@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -13,25 +12,14 @@ from starlette.routing import Route
 
 from fairlead.errors import FairleadError, RecordError
 from fairlead.ports import RecordStore
-from fairlead.records.delivery import BATCH_TYPE
 from fairlead.records.reading import PredictionEvent, read_batch, read_binary, read_event
+from fairlead.records.record import BATCH_TYPE
 from monitoring.receiver.intake import Intake, QueueFullError
+from monitoring.receiver.limits import Limits
 from monitoring.receiver.metrics import Metrics
 
 STRUCTURED_TYPE = "application/cloudevents+json"
 RETRY_SECONDS = 1
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a receiver takes at once."""
-
-    body_bytes: int = 16 * 1024 * 1024
-    """Of one request; 413 beyond it."""
-    waiting_rows: int = 200_000
-    """In memory until the next commit; 429 beyond it."""
-    gather_seconds: float = 0.05
-    """How long the first of some requests waits for others, to share a commit with them."""
 
 
 class TooLargeError(Exception):
