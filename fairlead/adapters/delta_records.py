@@ -22,6 +22,8 @@ COMPACT_EVERY = 200
 """Commits, each of which leaves a file; then the files of a day become one."""
 VACUUM_HOURS = 24
 """How long a file that no version needs stays for readers that are under way."""
+CONFIGURATION = {"delta.logRetentionDuration": "interval 2 hours"}
+"""Several commits a second would else leave a million files a month in the log; nobody travels back in records."""
 DAYS_KNOWN = 3
 """Days of a model whose ids stay in memory: today, and what spools deliver late."""
 TRIES = 10
@@ -70,6 +72,7 @@ class _ModelTable:
 
     def add(self, events: Sequence[PredictionEvent]) -> int:
         from deltalake.exceptions import CommitFailedError, DeltaError
+        from pyarrow import ArrowException
 
         try:
             for _ in range(TRIES):
@@ -78,7 +81,7 @@ class _ModelTable:
                 except CommitFailedError as error:  # another writer was faster: its ids are read first
                     reason = error
             raise HomeError(f"cannot write records to {self._uri}: {reason}")
-        except (OSError, DeltaError) as error:
+        except (OSError, DeltaError, ArrowException) as error:
             raise HomeError(f"cannot write records to {self._uri}: {' '.join(str(error).split())}") from None
 
     def read(self, first: date, last: date) -> "pa.Table":
@@ -139,7 +142,9 @@ class _ModelTable:
 
         if "://" not in self._uri:
             Path(self._uri).mkdir(parents=True, exist_ok=True)
-        self._handle = DeltaTable.create(self._uri, SCHEMA, mode="ignore", partition_by=["day"])
+        self._handle = DeltaTable.create(
+            self._uri, SCHEMA, mode="ignore", partition_by=["day"], configuration=CONFIGURATION
+        )
         return self._handle
 
     def _ids(self, day: str) -> set[str]:

@@ -146,7 +146,7 @@ class Delivery:
         try:
             body = b"[" + b",".join(events) + b"]"
             return self._client.post(self._url, content=body, timeout=min(self._pace.request, remaining))
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise UnavailableError(f"{self._url} cannot be reached: {error}") from None
 
     def _reject(self, event: bytes, answer: httpx.Response) -> None:

@@ -7,15 +7,35 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from fairlead.errors import RecordError
 from fairlead.packaging.signature import Matrix
 from fairlead.spec._base import KebabName
 
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 CLOUD_EVENT_HEADERS = ("ce-specversion", "ce-type", "ce-source", "ce-id", "ce-time")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"must be an instant of the years 1 to 9999 in UTC, but is {moment}") from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""In UTC, whatever offset it came with."""
 
 
 class PredictionData(BaseModel):
@@ -36,9 +56,9 @@ class PredictionData(BaseModel):
     scores: list[float | None] = []
     decisions: list[bool] = []
     latency_ms: float
-    status: int
+    status: Annotated[int, Field(ge=100, le=599)]
     error: str | None = None
-    asked_at: AwareDatetime | None = None
+    asked_at: Instant | None = None
 
     @model_validator(mode="after")
     def _rows_agree(self) -> Self:
@@ -47,6 +67,10 @@ class PredictionData(BaseModel):
         wrong = next((name for name, size in sizes.items() if size != self.rows), None)
         if wrong is not None:
             raise ValueError(f"{wrong} must hold {self.rows} values like `rows`, but holds {sizes[wrong]}")
+        try:
+            orjson.dumps(self.columns)
+        except orjson.JSONEncodeError as error:
+            raise ValueError(f"columns must hold text, 64-bit numbers and the like, but: {error}") from None
         self.matrix()
         return self
 
@@ -72,7 +96,7 @@ class PredictionEvent(BaseModel):
     type: Literal["io.fairlead.prediction.v1"]
     source: Name
     id: Name
-    time: AwareDatetime
+    time: Instant
     data: PredictionData
 
     @property
@@ -83,7 +107,7 @@ class PredictionEvent(BaseModel):
     @property
     def day(self) -> str:
         """The day of its time in UTC, `2013-10-01`."""
-        return utc(self.time).date().isoformat()
+        return self.time.date().isoformat()
 
 
 T = TypeVar("T")
@@ -125,18 +149,6 @@ def read_binary(headers: Mapping[str, str], body: bytes) -> PredictionEvent:
     except orjson.JSONDecodeError as error:
         raise RecordError(f"the event's data must be JSON, but: {error}") from None
     return _read(_EVENT, orjson.dumps({**attributes, "data": data}))
-
-
-def utc(moment: datetime) -> datetime:
-    """The same instant in UTC.
-
-    Raises:
-        RecordError: it lies before the first or after the last year there is.
-    """
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise RecordError(f"time must be an instant from year 1 to 9999 in UTC, but is {moment}") from None
 
 
 def _read(adapter: TypeAdapter[T], body: bytes) -> T:

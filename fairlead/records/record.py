@@ -125,7 +125,7 @@ class EventEncoder:
 
     def _allowed(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         allowed: dict[str, Any] = {name: columns[name] for name in self._kept}
-        if self._pseudonyms is not None:
+        if self._hashed and self._pseudonyms is not None:
             for name in self._hashed:
                 allowed[name] = [self._pseudonyms.of(value) for value in columns[name]]
         return allowed

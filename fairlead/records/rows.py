@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from fairlead.records.reading import PredictionEvent, utc
+from fairlead.records.reading import PredictionEvent
 
 SCHEMA = pa.schema(
     [
@@ -42,11 +42,10 @@ def to_table(events: Sequence[PredictionEvent], received_at: datetime) -> pa.Tab
 
 def _rows(event: PredictionEvent, received_at: datetime) -> list[dict[str, Any]]:
     data = event.data
-    time = utc(event.time)
     shared = {
         "event_id": event.id,
-        "day": time.date(),
-        "time": time,
+        "day": event.time.date(),
+        "time": event.time,
         "received_at": received_at,
         "asked_at": data.asked_at,
         "version": data.version,

@@ -122,10 +122,10 @@ class Segment:
         os.close(self._descriptor)
 
     def _write(self, content: bytes) -> None:
-        written = 0
         try:
+            written = os.write(self._descriptor, content)
             while written < len(content):  # a disk that is nearly full takes a part; the next write tells why
-                written += os.write(self._descriptor, content[written:] if written else content)
+                written += os.write(self._descriptor, content[written:])
         except OSError:
             os.ftruncate(self._descriptor, self.size)
             os.lseek(self._descriptor, self.size, os.SEEK_SET)

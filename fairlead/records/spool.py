@@ -9,6 +9,7 @@ import fcntl
 import os
 import secrets
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -87,11 +88,12 @@ class Spool:
             SpoolFullError: there is no room and the policy is `refuse`.
         """
         framed = frame(event)
+        length = len(framed)
         with self._lock:
             active = self._active
-            if active is None or not self._fits(active, len(framed)):
+            if active is None or active.size + length > self._segment_bytes or self._bytes + length > self._max_bytes:
                 self._check_open()
-                if not self._make_room(len(framed)):
+                if not self._make_room(length):
                     return
                 active = self._active
             try:
@@ -101,7 +103,7 @@ class Spool:
             except OSError as error:
                 self._append_to_full_disk(framed, error)
                 return
-            self._bytes += len(framed)
+            self._bytes += length
 
     def read(self, max_events: int = 2000, max_bytes: int = 2_000_000) -> Batch | None:
         """The oldest events that are not acknowledged, at least one; None if there is none. Reading takes nothing."""
@@ -128,7 +130,7 @@ class Spool:
         """
         segment = batch.segment
         with self._lock:
-            if segment not in self._segments:
+            if self._closed or segment not in self._segments:
                 return 0
             segment.acknowledge(batch.end, len(batch.events) + batch.torn)
             self.torn += batch.torn
@@ -141,6 +143,8 @@ class Spool:
     def adopt(self) -> int:
         """Take over what dead processes left; return how many events that is."""
         adopted = 0
+        if self._closed:
+            return 0
         for folder in sorted(self._root.glob(f"{WORKER_PREFIX}*")):
             claim = None if folder == self._folder else _claim(folder)
             if claim is None:
@@ -175,12 +179,11 @@ class Spool:
         if self._closed:
             raise RecordError(f"the spool in {self._root} is closed: it takes no records any more")
 
-    def _fits(self, active: Segment, length: int) -> bool:
-        # An event larger than a segment has one to itself.
-        return active.size + length <= self._segment_bytes and self._bytes + length <= self._max_bytes
-
     def _make_room(self, length: int) -> bool:
-        """End the active segment and see to the bound. False: the event itself is given up."""
+        """End the active segment and see to the bound. False: the event itself is given up.
+
+        An event larger than a segment has one to itself.
+        """
         ended, self._active = self._active, None
         if ended is not None and ended.done:
             self._forget(ended)
@@ -282,7 +285,7 @@ def _claim(folder: Path) -> int | None:
 
 
 def _remove_folder(folder: Path) -> None:
-    """Under its lock. A file that is none of ours stays, and the folder with it."""
+    """Under its lock. A file that is none of ours stays, and the folder with it; so does what another has claimed."""
     (folder / LOCK_FILE).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
+    with suppress(OSError):
         folder.rmdir()

@@ -1,6 +1,8 @@
 """The receiver's interface: CloudEvents over HTTP, in binary, structured and batch mode."""
 
 import asyncio
+import logging
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
@@ -20,6 +22,8 @@ from monitoring.receiver.metrics import Metrics
 
 STRUCTURED_TYPE = "application/cloudevents+json"
 RETRY_SECONDS = 1
+
+log = logging.getLogger(__name__)
 
 
 class TooLargeError(Exception):
@@ -108,10 +112,18 @@ class Receiver:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         committing = asyncio.create_task(self._intake.run())
+        committing.add_done_callback(_end_if_broken)
         yield
         committing.cancel()  # all requests are answered by now, so nothing waits
         with suppress(asyncio.CancelledError):
             await committing
+
+
+def _end_if_broken(committing: "asyncio.Task[None]") -> None:
+    """A receiver that no longer commits would let all wait for ever: it ends, and what starts it starts another."""
+    if not committing.cancelled() and committing.exception() is not None:
+        log.critical("nothing can be kept any more", exc_info=committing.exception())
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _refuse(status: int, error: Exception) -> JSONResponse:

@@ -11,5 +11,5 @@ class Limits:
     """Of one request; 413 beyond it."""
     waiting_rows: int = 200_000
     """In memory until the next commit; 429 beyond it."""
-    gather_seconds: float = 0.05
+    gather_seconds: float = 0.1
     """How long the first of some requests waits for others, to share a commit with them."""

@@ -201,6 +201,9 @@ def test_a_value_that_json_cannot_hold_is_named():
         (b'"features":"', b'"features":"?', "data: features must be base64"),
         (b'"id":', b'"no-id":', "id: Field required"),
         (b'Z","data"', b'","data"', "time: Input should have timezone info"),
+        (b'"status":200', b'"status":1000000000000', "data.status: Input should be less than or equal to 599"),
+        (b"[2.5,null]", b"[99999999999999999999,null]", "data: columns must hold text, 64-bit numbers and the like"),
+        (b'"time":"20', b'"time":"0001-01-01T00:00:00+09:00","was":"20', "time: must be an instant of the years 1 to"),
         (b'{"spec', b"{spec", "the body: Invalid JSON"),
     ],
 )
