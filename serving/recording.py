@@ -40,6 +40,7 @@ class RequestRecorder:
         started: float,
         status: int = 200,
         asked_at: datetime | None = None,
+        mirrored: bool = False,
     ) -> None:
         """Record a request that got an answer; call it before the answer is sent.
 
@@ -52,6 +53,7 @@ class RequestRecorder:
             started: `time.perf_counter()` when the request came.
             status: the HTTP status of the answer.
             asked_at: the instant for which features were looked up, where the caller named one.
+            mirrored: the caller gets another server's answer.
 
         Raises:
             SpoolFullError: there is no room for the record and the policy is to refuse.
@@ -67,17 +69,21 @@ class RequestRecorder:
             latency_ms=_milliseconds_since(started),
             status=status,
             asked_at=asked_at,
+            mirrored=mirrored,
         )
         self._record(event)
 
-    def failed(self, request_id: str | None, status: int, reason: str, started: float) -> None:
+    def failed(self, request_id: str | None, status: int, reason: str, started: float, mirrored: bool = False) -> None:
         """Record a request that was refused or failed.
 
         Raises:
             SpoolFullError: there is no room for the record and the policy is to refuse.
         """
         latency_ms = _milliseconds_since(started)
-        self._record(self._encoder.failed(request_id=request_id, status=status, reason=reason, latency_ms=latency_ms))
+        event = self._encoder.failed(
+            request_id=request_id, status=status, reason=reason, latency_ms=latency_ms, mirrored=mirrored
+        )
+        self._record(event)
 
 
 def _milliseconds_since(started: float) -> float:

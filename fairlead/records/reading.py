@@ -59,6 +59,7 @@ class PredictionData(BaseModel):
     status: Annotated[int, Field(ge=100, le=599)]
     error: str | None = None
     asked_at: Instant | None = None
+    mirrored: bool = False
 
     @model_validator(mode="after")
     def _rows_agree(self) -> Self:

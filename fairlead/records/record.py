@@ -81,6 +81,7 @@ class EventEncoder:
         latency_ms: float,
         status: int = 200,
         asked_at: datetime | None = None,
+        mirrored: bool = False,
     ) -> bytes:
         """The event of a request that got an answer.
 
@@ -93,6 +94,7 @@ class EventEncoder:
             latency_ms: from the request's arrival until now.
             status: the HTTP status of the answer.
             asked_at: the instant for which features were looked up, where the caller named one.
+            mirrored: the caller got another server's answer.
 
         Raises:
             RecordError: a column holds what JSON cannot.
@@ -109,11 +111,15 @@ class EventEncoder:
             data["columns"] = self._allowed(columns)
         if asked_at is not None:
             data["asked_at"] = asked_at
+        if mirrored:
+            data["mirrored"] = True
         if self._policy != "none":
             self._add_features(data, matrix)
         return self._event(data)
 
-    def failed(self, *, request_id: str | None, status: int, reason: str, latency_ms: float) -> bytes:
+    def failed(
+        self, *, request_id: str | None, status: int, reason: str, latency_ms: float, mirrored: bool = False
+    ) -> bytes:
         """The event of a request that was refused or failed.
 
         Reasons quote values. Where the bundle has personal columns, only the rule is kept of a reason.
@@ -121,6 +127,8 @@ class EventEncoder:
         error = reason if self._reasons_hold_values else reason.partition(VALUE_IN_REASON)[0]
         error = error[:LONGEST_ERROR].encode(errors="replace").decode()
         data = {"request_id": request_id, "rows": 0, "latency_ms": latency_ms, "status": status, "error": error}
+        if mirrored:
+            data["mirrored"] = True
         return self._event(data)
 
     def _allowed(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

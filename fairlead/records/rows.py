@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("latency_ms", pa.float64()),  # of the whole request
         ("status", pa.int32()),
         ("error", pa.string()),
+        ("mirrored", pa.bool_()),  # the caller got another server's answer
     ]
 )
 
@@ -55,6 +56,7 @@ def _rows(event: PredictionEvent, received_at: datetime) -> list[dict[str, Any]]
         "latency_ms": data.latency_ms,
         "status": data.status,
         "error": data.error,
+        "mirrored": data.mirrored,
     }
     if data.rows == 0:
         return [{**shared, "id": f"{event.id}/0", "row": 0}]

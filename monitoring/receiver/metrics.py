@@ -2,20 +2,22 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fairlead import metrics as catalogue
+
 
 class Metrics:
     """Metrics of one receiver, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.rows = Counter("fairlead_receiver_rows", "Rows kept.", ["model"], registry=self.registry)
-        self.duplicates = Counter(
-            "fairlead_receiver_duplicate_rows", "Rows that came again.", ["model"], registry=self.registry
-        )
-        self.requests = Counter(
-            "fairlead_receiver_requests", "Requests answered, by status.", ["status"], registry=self.registry
-        )
-        self.waiting = Gauge("fairlead_receiver_waiting_rows", "Rows that wait to be kept.", registry=self.registry)
+        self.rows = self._counter(catalogue.RECEIVER_ROWS)
+        self.duplicates = self._counter(catalogue.RECEIVER_DUPLICATES)
+        self.requests = self._counter(catalogue.RECEIVER_REQUESTS)
+        waiting, commit = catalogue.RECEIVER_WAITING, catalogue.RECEIVER_COMMIT_SECONDS
+        self.waiting = Gauge(waiting.name, waiting.help, registry=self.registry)
         self.commit_seconds = Histogram(
-            "fairlead_receiver_commit_seconds", "Time of one commit.", registry=self.registry
+            commit.name, commit.help, registry=self.registry, buckets=catalogue.LATENCY_SECONDS
         )
+
+    def _counter(self, metric: catalogue.Metric) -> Counter:
+        return Counter(metric.name, metric.help, metric.labels, registry=self.registry)

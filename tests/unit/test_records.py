@@ -116,6 +116,12 @@ def test_what_was_written_is_read_again(matrix: np.ndarray, data: st.DataObject)
     assert event.data.decisions == (scores > 0.5).tolist()
 
 
+def test_mirrored_requests_can_be_told_from_live_ones():
+    failed = EventEncoder(bundle(), None).failed(request_id=None, status=400, reason="", latency_ms=1, mirrored=True)
+    assert [row["mirrored"] for row in rows(encode(mirrored=True), failed)] == [True] * 3
+    assert [row["mirrored"] for row in rows(encode())] == [False] * 2
+
+
 def test_numpy_columns_are_recorded_like_lists():
     columns = {
         "carrier": np.array(["UA", None], dtype=object),
