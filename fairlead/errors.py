@@ -43,3 +43,15 @@ class HomeError(FairleadError):
 
 class EndpointError(FairleadError):
     """The endpoint did not start, did not answer or answered wrongly."""
+
+
+class RecordError(FairleadError):
+    """A record of a prediction cannot be made, kept or understood."""
+
+
+class SpoolFullError(RecordError):
+    """There is no room for another record, and none may be given up: the request must not be answered."""
+
+
+class ReceiverError(FairleadError):
+    """The receiver of records did not start."""

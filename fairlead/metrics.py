@@ -94,3 +94,14 @@ SERVER = (
     RECORDS,
 )
 """What a model server emits, beside the SDK's own `request_…_seconds`."""
+
+RECEIVER_ROWS = Metric("fairlead_receiver_rows_total", "counter", ("model",), "Rows of records that were kept.")
+RECEIVER_DUPLICATES = Metric(
+    "fairlead_receiver_duplicate_rows_total", "counter", ("model",), "Rows of records that came again."
+)
+RECEIVER_REQUESTS = Metric("fairlead_receiver_requests_total", "counter", ("status",), "Requests that were answered.")
+RECEIVER_WAITING = Metric("fairlead_receiver_waiting_rows", "gauge", (), "Rows that wait to be kept.")
+RECEIVER_COMMIT_SECONDS = Metric("fairlead_receiver_commit_seconds", "histogram", (), "One commit to a table.")
+
+RECEIVER = (RECEIVER_ROWS, RECEIVER_DUPLICATES, RECEIVER_REQUESTS, RECEIVER_WAITING, RECEIVER_COMMIT_SECONDS)
+"""What the receiver of records emits."""

@@ -1,12 +1,14 @@
 """What the logic needs from outside, as small Protocols; `fairlead/adapters/` has one file for each outside system."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from fairlead.records.reading import PredictionEvent
 
 
 class TableStore(Protocol):
@@ -90,4 +92,22 @@ class ServiceDescription(Protocol):
     @property
     def tables(self) -> list[str]:
         """The feature tables behind the views."""
+        ...
+
+
+class RecordStore(Protocol):
+    """Records of predictions, a table for each model; each event is kept once, however often it comes."""
+
+    def add(self, model: str, events: Sequence["PredictionEvent"]) -> int:
+        """Keep the events that are not kept yet; return how many rows are new.
+
+        All or nothing: after an error or a kill either all of them are kept or none, and adding them again is right.
+
+        Raises:
+            HomeError: the store cannot be written.
+        """
+        ...
+
+    def read(self, model: str, first: date, last: date) -> "pa.Table":
+        """The rows of some days, both included, in the columns of `fairlead.records.rows.SCHEMA`."""
         ...

@@ -2,8 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fairlead.errors import HomeError
@@ -47,6 +48,51 @@ def from_environment() -> Settings:
     except ValidationError as error:
         missing = ", ".join(f"FAIRLEAD_{str(detail['loc'][0]).upper()}" for detail in error.errors())
         raise HomeError(f"the environment must set {missing}") from None
+
+
+class RecordSettings(BaseSettings):
+    """Where the records of predictions go. Without a collector nothing is recorded, and nothing else is needed."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FAIRLEAD_", frozen=True, extra="ignore", use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    collector_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
+    """The receiver's address; None: no records."""
+    spool_folder: Path | None = None
+    """Where records wait until they are delivered. It must outlive the process, and for no loss the pod."""
+    spool_bytes: int | None = Field(default=None, ge=65_536)
+    """Most that one server process may keep there."""
+    spool_when_full: Literal["drop_oldest", "refuse"] | None = None
+    """Give up the oldest records, or refuse requests with 503."""
+    pseudonym_key: SecretStr | None = Field(default=None, min_length=16)
+    """Key of the hashes that stand for personal values. Whoever has it can test guesses."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = ("spool_folder", "spool_bytes", "spool_when_full")
+        missing = [name for name in needed if getattr(self, name) is None] if self.collector_url else []
+        if missing:
+            names = ", ".join(f"FAIRLEAD_{name.upper()}" for name in missing)
+            raise ValueError(f"with FAIRLEAD_COLLECTOR_URL the environment must also set {names}")
+        return self
+
+
+def record_settings() -> RecordSettings:
+    """Read where records go.
+
+    Raises:
+        HomeError: a variable is missing or makes no sense; the message names it and never shows the key.
+    """
+    try:
+        return RecordSettings()
+    except ValidationError as error:
+        raise HomeError("; ".join(_explain(detail["loc"], detail["msg"]) for detail in error.errors())) from None
+
+
+def _explain(place: tuple[int | str, ...], message: str) -> str:
+    text = message.removeprefix("Value error, ")
+    return f"FAIRLEAD_{str(place[0]).upper()}: {text}" if place else text
 
 
 def laptop(home: Path, repo: Path) -> Settings:

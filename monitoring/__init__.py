@@ -1,0 +1,1 @@
+"""What watches models that serve: the receiver of records."""

@@ -1,0 +1,15 @@
+"""What a receiver takes at once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of one process."""
+
+    body_bytes: int = 16 * 1024 * 1024
+    """Of one request; 413 beyond it."""
+    waiting_rows: int = 200_000
+    """In memory until the next commit; 429 beyond it."""
+    gather_seconds: float = 0.1
+    """How long the first of some requests waits for others, to share a commit with them."""

@@ -1,0 +1,34 @@
+"""The receiver as a process: on a taken port, over Delta tables."""
+
+import sys
+from socket import socket
+
+import uvicorn
+
+from fairlead.adapters.delta_records import DeltaRecords
+from monitoring.receiver.app import Receiver
+from monitoring.receiver.limits import Limits
+
+GRACE_SECONDS = 25
+"""How long requests may take to finish after a signal; less than the grace period of a pod."""
+
+
+def run(tables_uri: str, limits: Limits, listener: socket) -> None:
+    """Receive until SIGTERM or SIGINT, then answer what is under way.
+
+    Raises:
+        HomeError: the tables cannot lie there.
+    """
+    application = Receiver(DeltaRecords(tables_uri), limits).application()
+    config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    _AnnouncingServer(config).run(sockets=[listener])
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says one line when it answers."""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = (sockets or [])[0].getsockname()[:2]
+        sys.stderr.write(f"receiving on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+        sys.stderr.flush()
