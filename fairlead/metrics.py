@@ -73,7 +73,7 @@ RECORDS = Metric(
     "fairlead_records_total",
     "counter",
     ("result",),
-    "Events by what became of them. result: delivered, dropped, rejected, refused.",
+    "Events by what became of them. result: delivered, dropped, rejected, refused, torn.",
 )
 
 SERVER = (

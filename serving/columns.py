@@ -110,8 +110,8 @@ def check_names(given: Iterable[str], columns: Mapping[str, Column], where: str)
         raise InvalidInput(f"{where} must hold the column {missing!r}; required are {', '.join(columns)}")
 
 
-def read_asked_at(parameters: Mapping[str, Any]) -> datetime:
-    """The instant for which features are looked up: the parameter `asked_at`, or now.
+def read_asked_at(parameters: Mapping[str, Any]) -> datetime | None:
+    """The instant for which features are looked up: the parameter `asked_at`; None where there is none.
 
     Raises:
         InvalidInput: it is no instant, lies before 1970, or a parameter looks like a misspelt `asked_at`.
@@ -120,7 +120,7 @@ def read_asked_at(parameters: Mapping[str, Any]) -> datetime:
         misspelt = get_close_matches(ASKED_AT, parameters, n=1, cutoff=0.8)
         if misspelt:
             raise InvalidInput(f"there is no parameter {misspelt[0]!r}; did you mean {ASKED_AT!r}?")
-        return datetime.now(UTC)
+        return None
     text = parameters[ASKED_AT]
     try:
         moment = datetime.fromisoformat(text)

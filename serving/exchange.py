@@ -1,13 +1,16 @@
 """What is known of a request when it has been answered, for metrics and records."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from fairlead import metrics as catalogue
-from fairlead.packaging.signature import Matrix
+from fairlead.errors import SpoolFullError
+from fairlead.records.recorder import Counts, Recorder
 from serving.metrics import metric, observed
 
 if TYPE_CHECKING:
@@ -20,11 +23,14 @@ class Exchange:
     """A request on the SDK's route; the model fills it in."""
 
     mirrored: bool
+    started: float
+    """Of time.perf_counter."""
     model: "BundleModel | None" = None
     id: str | None = None
     columns: Mapping[str, Sequence[Any]] | None = None
-    matrix: Matrix | None = None
-    probabilities: Matrix | None = None
+    asked_at: datetime | None = None
+    rows: int = 0
+    """Scored; 0 until then."""
 
 
 current: ContextVar[Exchange | None] = ContextVar("current", default=None)
@@ -32,15 +38,26 @@ current: ContextVar[Exchange | None] = ContextVar("current", default=None)
 
 
 class Observer:
-    """Counts what was answered."""
+    """Counts what was answered, and records it where records are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
+        self._told: Counts | None = None
         self._rejected = metric(catalogue.REJECTED)
         self._lane = metric(catalogue.LANE).labels("lane").inc
         self._sdk = metric(catalogue.LANE).labels("sdk").inc
 
     def answered(self, model: "BundleModel", protocol: str, started: float, mirrored: bool, result: "Answer") -> None:
-        """The lane has answered; `started` is of time.perf_counter."""
+        """The lane has an answer, which is about to be sent; `started` is of time.perf_counter.
+
+        Raises:
+            SpoolFullError: it must not be sent, for it cannot be recorded.
+        """
+        if model.records is not None:
+            model.records.answered(
+                result.columns, result.matrix, result.probabilities, None, result.id, started,
+                asked_at=result.asked_at, mirrored=mirrored,
+            )  # fmt: skip
         seconds = time.perf_counter() - started
         observed(model.name, model.version or "", mirrored).answered(protocol, 200, seconds, len(result.matrix))
         self._lane()
@@ -48,19 +65,43 @@ class Observer:
     def failed(
         self, model: "BundleModel", protocol: str, status: int, started: float, mirrored: bool, reason: str
     ) -> None:
-        """A model could not answer."""
+        """The lane has no answer: the model cannot be asked, or must not answer."""
         seconds = time.perf_counter() - started
         observed(model.name, model.version or "", mirrored).answered(protocol, status, seconds, 0)
+        self._record_failure(model, None, status, reason, started, mirrored)
 
-    def asked_sdk(self, exchange: Exchange, protocol: str, status: int, started: float) -> None:
+    def asked_sdk(self, exchange: Exchange, protocol: str, status: int, reason: str) -> None:
         """The SDK's route has answered, well or not."""
-        seconds = time.perf_counter() - started
-        name, version = (exchange.model.name, exchange.model.version or "") if exchange.model else ("", "")
-        rows = len(exchange.matrix) if exchange.matrix is not None and status == 200 else 0
+        model, seconds = exchange.model, time.perf_counter() - exchange.started
+        name, version = (model.name, model.version or "") if model else ("", "")
+        rows = exchange.rows if status == 200 else 0
         observed(name, version, exchange.mirrored).answered(protocol, status, seconds, rows)
         if protocol != "grpc":
             self._sdk()
+        if model is not None and status != 200:
+            self._record_failure(model, exchange.id, status, reason, exchange.started, exchange.mirrored)
 
     def refused(self, kind: str) -> None:
         """A request that no model saw."""
         self._rejected.labels(kind).inc()
+
+    def tell_records(self) -> None:
+        """Bring the metrics about records up to date; called now and then."""
+        if self._recorder is None:
+            return
+        now, before = self._recorder.counts(), self._told
+        metric(catalogue.RECORDS_WAITING).set(now.depth_events)
+        metric(catalogue.RECORDS_WAITING_BYTES).set(now.depth_bytes)
+        for result in ("delivered", "dropped", "rejected", "refused", "torn"):
+            more = getattr(now, result) - (getattr(before, result) if before else 0)
+            metric(catalogue.RECORDS).labels(result).inc(more)
+        self._told = now
+
+    def _record_failure(
+        self, model: "BundleModel", request_id: str | None, status: int, reason: str, started: float, mirrored: bool
+    ) -> None:
+        if model.records is None:
+            return
+        # The caller is refused anyway; a spool that takes nothing counts what it refused.
+        with contextlib.suppress(SpoolFullError):
+            model.records.failed(request_id, status, reason, started, mirrored)

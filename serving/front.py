@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from fairlead.errors import SpoolFullError
 from serving.exchange import Exchange, Observer, current
 from serving.lane import INLINE_BYTES, Answer, NotForTheLane, Route, answer
 from serving.model import FeaturesUnavailable
@@ -140,37 +141,43 @@ class Front:
             return await respond_error(send, refused.status, str(refused), close=True)
         if body is None:
             return None  # the client has gone
-        if route is not None:
-            try:
-                result = await self._answer(route, body, sent.json_length)
-            except NotForTheLane:
-                pass
-            except FeaturesUnavailable as error:
-                self.observer.failed(route.model, route.protocol, 503, started, sent.mirrored, str(error))
-                return await respond_error(send, 503, str(error))
-            else:
-                self.observer.answered(route.model, route.protocol, started, sent.mirrored, result)
-                return await respond(send, 200, *content(result))
-        return await self._ask_sdk(scope, body, send, sent, started)
+        if route is None or not await self._in_lane(route, body, send, sent, started):
+            await self._ask_sdk(scope, body, send, Exchange(sent.mirrored, started, route and route.model))
+        return None
+
+    async def _in_lane(self, route: Route, body: bytes, send: Send, sent: Sent, started: float) -> bool:
+        """Answer without the SDK; False: it is not for the lane."""
+        try:
+            result = await self._answer(route, body, sent.json_length)
+            self.observer.answered(route.model, route.protocol, started, sent.mirrored, result)
+        except NotForTheLane:
+            return False
+        except (FeaturesUnavailable, SpoolFullError) as error:
+            self.observer.failed(route.model, route.protocol, 503, started, sent.mirrored, str(error))
+            await respond_error(send, 503, str(error))
+        else:
+            await respond(send, 200, *content(result))
+        return True
 
     async def _answer(self, route: Route, body: bytes, json_length: str | None) -> Answer:
         if route.inline and len(body) <= INLINE_BYTES:
             return answer(route, body, json_length)
         return await asyncio.to_thread(answer, route, body, json_length)
 
-    async def _ask_sdk(self, scope: Scope, body: bytes, send: Send, sent: Sent, started: float) -> None:
-        exchange = Exchange(sent.mirrored)
-        status = 500
+    async def _ask_sdk(self, scope: Scope, body: bytes, send: Send, exchange: Exchange) -> None:
+        status, answered = 500, b""
 
         async def replay() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if status == 503:
                     message["headers"] = [*message.get("headers", []), RETRY_AFTER]
+            elif status != 200:
+                answered += message.get("body", b"")
             await send(message)
 
         token = current.set(exchange)
@@ -179,7 +186,15 @@ class Front:
         finally:
             current.reset(token)
             protocol = "v2" if scope["path"].startswith("/v2") else "v1"
-            self.observer.asked_sdk(exchange, protocol, status, started)
+            self.observer.asked_sdk(exchange, protocol, status, _reason(answered))
+
+
+def _reason(body: bytes) -> str:
+    """Why a request was refused, as its answer says."""
+    try:
+        return str(orjson.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode("utf-8", "replace")
 
 
 def name_version(scope: Scope) -> None:

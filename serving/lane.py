@@ -9,7 +9,7 @@ beside it. A body that is wrong in any way is `NotForTheLane`: the SDK's route t
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,8 @@ class Answer:
     id: str
     columns: Mapping[str, list[Any]] | None
     """What a caller of `<model>` sent."""
+    asked_at: datetime | None
+    """The instant that the caller named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,16 @@ def _answer_v1(model: BundleModel, sent: Any) -> Answer:
     instances, parameters = sent["instances"], sent.get("parameters") or {}
     if len(sent) > 1 + ("parameters" in sent) or type(instances) is not list or not instances:
         raise NotForTheLane
-    columns = None
+    columns, asked_at = None, None
     if isinstance(model, ColumnsModel):
-        columns = _columns_of_instances(model, instances)
-        matrix = model.matrix(columns, read_asked_at(parameters))
+        columns, asked_at = _columns_of_instances(model, instances), read_asked_at(parameters)
+        matrix = model.matrix(columns, asked_at or datetime.now(UTC))
     else:
         assert isinstance(model, VectorModel)
         matrix = _matrix(instances, len(instances), model.width, nested=True)
     probabilities = model.session.probabilities(matrix)
     body = orjson.dumps({"predictions": model.predictions(probabilities)})
-    return Answer(body, None, matrix, probabilities, new_id(), columns)
+    return Answer(body, None, matrix, probabilities, new_id(), columns, asked_at)
 
 
 def _columns_of_instances(model: ColumnsModel, instances: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -125,11 +127,11 @@ def _answer_v2(model: BundleModel, sent: Any, raw: memoryview) -> Answer:
     if given is not None and type(given) is not str:
         raise NotForTheLane
     tensors = _take_bytes(sent["inputs"], raw)
-    columns = None
+    columns, asked_at = None, None
     if isinstance(model, ColumnsModel):
         check_names(tensors, model.columns, "the request")
-        columns = _columns_of_tensors(tensors, model.columns)
-        matrix = model.matrix(columns, _asked_at(parameters))
+        columns, asked_at = _columns_of_tensors(tensors, model.columns), _asked_at(parameters)
+        matrix = model.matrix(columns, asked_at or datetime.now(UTC))
     else:
         assert isinstance(model, VectorModel)
         if len(tensors) != 1:
@@ -139,7 +141,7 @@ def _answer_v2(model: BundleModel, sent: Any, raw: memoryview) -> Answer:
     name = given or new_id()
     forms = _forms(sent.get("outputs"), parameters, model)
     body, length = _write(model, name, probabilities, forms)
-    return Answer(body, length, matrix, probabilities, name, columns)
+    return Answer(body, length, matrix, probabilities, name, columns, asked_at)
 
 
 def _parameters(holder: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -151,7 +153,7 @@ def _parameters(holder: Mapping[str, Any]) -> Mapping[str, Any]:
     return parameters
 
 
-def _asked_at(parameters: Mapping[str, Any]) -> datetime:
+def _asked_at(parameters: Mapping[str, Any]) -> datetime | None:
     return read_asked_at({key: value for key, value in parameters.items() if key != "binary_data_output"})
 
 

@@ -10,11 +10,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from fairlead.errors import BundleError, FairleadError
+from fairlead.errors import BundleError, FairleadError, SpoolFullError
 from fairlead.packaging.session import INPUT, OUTPUT, ScoringSession
 from fairlead.packaging.signature import Matrix
 from serving.columns import TEXT, check_names, read_asked_at, request_columns, show
-from serving.exchange import current
+from serving.exchange import Exchange, current
+from serving.ids import new_id
+from serving.recording import RequestRecorder
 from serving.sdk import InferRequest, InferResponse, InvalidInput, Model, ServerNotReady, to_http_parameters
 from serving.tensors import by_name, numbers, read_columns, read_matrix, respond
 
@@ -29,12 +31,16 @@ class OnlineFeatures(Protocol):
         ...
 
 
-class FeaturesUnavailable(ServerNotReady):
-    """The feature store cannot be read: 503, or UNAVAILABLE over gRPC."""
+class Unavailable(ServerNotReady):
+    """A model that cannot answer now: 503, or UNAVAILABLE over gRPC."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason = self.error_msg = reason
+
+
+class FeaturesUnavailable(Unavailable):
+    """The feature store cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class BundleModel(Model):
         super().__init__(name)
         self.session = session
         self.version = session.bundle.version
+        self.records: RequestRecorder | None = None
+        """Keeps a record of each answer; None: none is kept."""
 
     @abstractmethod
     def warm_up(self) -> None:
@@ -105,10 +113,11 @@ class BundleModel(Model):
     async def predict(
         self, payload: Asked, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
     ) -> Answered:
-        answered = Answered(await asyncio.to_thread(self.session.probabilities, payload.matrix), payload.request)
+        probabilities = await asyncio.to_thread(self.session.probabilities, payload.matrix)
         if (exchange := current.get()) is not None:
-            exchange.matrix, exchange.probabilities = payload.matrix, answered.probabilities
-        return answered
+            exchange.rows = len(probabilities)
+            self._record(exchange, payload.matrix, probabilities)
+        return Answered(probabilities, payload.request)
 
     async def postprocess(
         self, result: Answered, headers: dict[str, str] | None = None, response_headers: dict[str, str] | None = None
@@ -116,6 +125,17 @@ class BundleModel(Model):
         if result.request is None:
             return {"predictions": self.predictions(result.probabilities)}
         return respond(result.request, self.outputs(result.probabilities), self.name, self.version)
+
+    def _record(self, exchange: Exchange, matrix: Matrix, probabilities: Matrix) -> None:
+        if self.records is None:
+            return
+        try:
+            self.records.answered(
+                exchange.columns, matrix, probabilities, None, exchange.id or new_id(), exchange.started,
+                asked_at=exchange.asked_at, mirrored=exchange.mirrored,
+            )  # fmt: skip
+        except SpoolFullError as error:
+            raise Unavailable(f"{self.name} must not answer without a record: {error}") from None
 
     def _understand(self, payload: Any) -> Asked:
         if not isinstance(payload, InferRequest):
@@ -167,6 +187,12 @@ class ColumnsModel(BundleModel):
         features = self._look_up(columns, asked_at) if self._looked_up else {}
         return self.session.bundle.signature.matrix({**columns, **features})
 
+    def _asked_at(self, parameters: Mapping[str, Any]) -> datetime:
+        asked_at = read_asked_at(parameters)
+        if (exchange := current.get()) is not None:
+            exchange.asked_at = asked_at
+        return asked_at or datetime.now(UTC)
+
     def _look_up(self, columns: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
         assert self._features is not None, "checked when made"
         bundle = self.session.bundle
@@ -184,13 +210,13 @@ class ColumnsModel(BundleModel):
         self.session.scores(self.matrix({name: [None] for name in self.columns}, datetime.now(UTC)))
 
     def read(self, request: InferRequest) -> Matrix:
-        asked_at = read_asked_at(to_http_parameters(request.parameters or {}))
+        asked_at = self._asked_at(to_http_parameters(request.parameters or {}))
         tensors = by_name(request)
         check_names(tensors, self.columns, "the request")
         return self.matrix(read_columns(tensors, self.columns), asked_at)
 
     def read_v1(self, instances: list[Any], parameters: Mapping[str, Any]) -> Matrix:
-        asked_at = read_asked_at(parameters)
+        asked_at = self._asked_at(parameters)
         for index, instance in enumerate(instances):
             if not isinstance(instance, dict):
                 expected = f"an object with {', '.join(self.columns)}"

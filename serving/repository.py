@@ -9,9 +9,11 @@ from fairlead import metrics as catalogue
 from fairlead.errors import BundleError, EndpointError, FairleadError
 from fairlead.packaging.bundle import BUNDLE_FILE, Bundle, read_bundle
 from fairlead.packaging.session import ScoringSession
+from fairlead.records.recorder import Recorder
 from serving.lane import Route
 from serving.metrics import metric
 from serving.model import BundleModel, ColumnsModel, FeaturesUnavailable, OnlineFeatures, VectorModel
+from serving.recording import RequestRecorder
 from serving.sdk import InvalidInput, ModelNotFound, ModelRepository, ModelRepositoryExtension
 
 VECTOR = "-vector"
@@ -50,15 +52,23 @@ class Folder:
 class BundleRepository(ModelRepository):
     """The SDK's repository over bundles. A name answers in its newest version; `<name>@<version>` in that one."""
 
-    def __init__(self, sources: Sequence[Source], features_of: FeaturesOf | None, versions: Versions) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        features_of: FeaturesOf | None,
+        versions: Versions,
+        recorder: Recorder | None = None,
+    ) -> None:
         """Nothing is loaded yet.
 
         Args:
             sources: where bundles are looked for, each time.
             features_of: where bundles look features up; None: nowhere.
             versions: which versions of a model are loaded where a source has several.
+            recorder: keeps a record of each answer; None: none is kept.
         """
         super().__init__()
+        self._recorder = recorder
         self._sources = sources
         self._features_of = features_of
         self._versions = versions
@@ -153,6 +163,8 @@ class BundleRepository(ModelRepository):
             vector.load()
         except FeaturesUnavailable as error:
             raise EndpointError(str(error)) from None
+        if self._recorder is not None:
+            columns.records = vector.records = RequestRecorder(session.bundle, self._recorder)
         return columns, vector
 
     def _swap(self, model: str, versions: dict[str, tuple[BundleModel, BundleModel]]) -> None:

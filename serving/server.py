@@ -29,6 +29,8 @@ from grpc import aio
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fairlead.errors import EndpointError
+from fairlead.records.recorder import Recorder
+from fairlead.settings import record_settings
 from serving.binary import BadSchema, explain, read_binary
 from serving.control import Control
 from serving.exchange import Exchange, Observer, current
@@ -59,6 +61,8 @@ from serving.workers import CONTROL
 
 GRACE_SECONDS = 30
 """How long requests may take to finish after a signal: the grace period of a pod."""
+FLUSH_SECONDS = 5
+"""How long a server that leaves waits for the collector; what it does not take stays in the spool."""
 LIMITS = Limits()
 PLATFORM = "onnxruntime_onnx"
 """Triton's name for what runs the graph."""
@@ -165,6 +169,7 @@ class RestServer(RESTServer):
         repository: BundleRepository,
         extension: Extension | None = None,
         limits: Limits = LIMITS,
+        recorder: Recorder | None = None,
         announce: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
@@ -172,7 +177,7 @@ class RestServer(RESTServer):
             timeout_keep_alive=int(limits.keep_alive_seconds),
         )  # fmt: skip
         self._limits = limits
-        self.front = Front(self.create_application(), Observer(), limits)
+        self.front = Front(self.create_application(), Observer(recorder), limits)
         repository.on_change = self._take_routes
         self._take_routes(routes(repository.models))
         self.config.app = self.front
@@ -193,7 +198,7 @@ class RestServer(RESTServer):
         """Answer on a taken port until told to leave."""
         loop = asyncio.get_running_loop()
         self.config.http = serving_with(self.front, self._limits, loop)
-        sweeper = loop.create_task(sweep(self._server.server_state.connections))
+        sweeper = loop.create_task(sweep(self._server.server_state.connections, self.front.observer))
         try:
             await self._server.serve(sockets=[listener])
         finally:
@@ -248,24 +253,24 @@ class Servicer(InferenceServicer):
         return response
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        exchange, started, status = Exchange(mirrored=False), time.perf_counter(), 500
+        exchange, status, reason = Exchange(mirrored=False, started=time.perf_counter()), 500, ""
         token = current.set(exchange)
         try:
             response = await super().ModelInfer(_with_version(request, "model_name", "model_version"), context)
             status = 200
-        except InvalidInput:
-            status = 400
-            raise
-        except ModelNotFound:
-            status = 404
-            raise
-        except ServerNotReady:
-            status = 503
+        except (InvalidInput, ModelNotFound, ServerNotReady) as error:
+            status, reason = _http_status(error), str(error)
             raise
         finally:
             current.reset(token)
-            self._observer.asked_sdk(exchange, "grpc", status, started)
+            self._observer.asked_sdk(exchange, "grpc", status, reason)
         return response
+
+
+def _http_status(error: Exception) -> int:
+    if isinstance(error, InvalidInput):
+        return 400
+    return 404 if isinstance(error, ModelNotFound) else 503
 
 
 def _with_version(request: Any, name: str, version: str) -> Any:
@@ -312,7 +317,7 @@ class GrpcServer(GRPCServer):
 class Server(ModelServer):
     """KServe's model server on ports of our choice; `start` returns after SIGTERM or SIGINT, with nothing left open."""
 
-    def __init__(self, options: Options, repository: BundleRepository) -> None:
+    def __init__(self, options: Options, repository: BundleRepository, recorder: Recorder | None) -> None:
         super().__init__(
             registered_models=repository, enable_grpc=options.grpc_address is not None, grace_period=GRACE_SECONDS
         )
@@ -321,7 +326,7 @@ class Server(ModelServer):
         self._repository = repository
         self._options = options
         self._rest_server = RestServer(
-            self.dataplane, repository, self._extension, options.limits, lambda: self._answers.set()
+            self.dataplane, repository, self._extension, options.limits, recorder, lambda: self._answers.set()
         )
 
     def start(self, models: Sequence[BundleModel] = ()) -> None:
@@ -378,6 +383,11 @@ def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | N
     logging.config.dictConfig(LOGGING)
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # the SDK's endpoints use it
     np.seterr(over="ignore")  # a number beyond FP32 becomes infinite, and is refused as such
-    repository = BundleRepository(sources, features_of, versions)
-    repository.open_all()
-    Server(options, repository).start()
+    recorder = Recorder.open(record_settings())
+    try:
+        repository = BundleRepository(sources, features_of, versions, recorder)
+        repository.open_all()
+        Server(options, repository, recorder).start()
+    finally:
+        if recorder is not None:
+            recorder.close(FLUSH_SECONDS)

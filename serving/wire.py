@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fairlead.errors import SpoolFullError
+from serving.exchange import Observer
 from serving.front import JSON_LENGTH, MIRRORED, Front, Limits
 from serving.lane import INLINE_BYTES, NotForTheLane, Route, answer
 
@@ -115,18 +117,24 @@ class Wire(HttpToolsProtocol):
         json_length, mirrored = sent
         try:
             result = answer(route, self._body, json_length)
+            self.front.observer.answered(route.model, route.protocol, started, mirrored, result)
         except NotForTheLane:
             return False
+        except SpoolFullError as error:
+            self.front.observer.failed(route.model, route.protocol, 503, started, mirrored, str(error))
+            return self._unavailable(str(error))
         kind, more = b"application/json", b""
         if result.json_length is not None:
             kind, more = b"application/octet-stream", b"%b: %d\r\n" % (JSON_LENGTH, result.json_length)
         self._write(b"200 OK", kind, more, result.body)
-        self.front.observer.answered(route.model, route.protocol, started, mirrored, result)
         return True
 
     def _refuse(self) -> bool:
         self.front.observer.refused("overload")
-        body = orjson.dumps({"error": "the server has too many requests at hand already"})
+        return self._unavailable("the server has too many requests at hand already")
+
+    def _unavailable(self, reason: str) -> bool:
+        body = orjson.dumps({"error": reason})
         self._write(b"503 Service Unavailable", b"application/json", b"retry-after: 1\r\n", body)
         return True
 
@@ -182,11 +190,12 @@ def serving_with(front: Front, limits: Limits, loop: asyncio.AbstractEventLoop) 
     return type("BoundWire", (Wire,), {"front": front, "limits": limits, "turn": Turn(loop)})
 
 
-async def sweep(connections: set[Any]) -> None:
-    """Look after all connections for as long as the server runs."""
+async def sweep(connections: set[Any], observer: Observer) -> None:
+    """Look after all connections, and the metrics that nobody else updates, for as long as the server runs."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
+        observer.tell_records()
         now = loop.time()
         for connection in list(connections):
             if isinstance(connection, Wire):

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +53,12 @@ def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
 
 
 @contextmanager
-def serving(log: Path, *words: str) -> Iterator[Running]:
+def serving(log: Path, *words: str, environ: Mapping[str, str] | None = None) -> Iterator[Running]:
     command = [sys.executable, "-m", "serving", "--http-port", "0", "--grpc-port", "0", "--feature-store", "none"]
     with log.open("wb") as output:
-        process = subprocess.Popen([*command, *words], stderr=output, stdout=output, cwd=REPO)
+        process = subprocess.Popen(
+            [*command, *words], stderr=output, stdout=output, cwd=REPO, env={**os.environ, **(environ or {})}
+        )
     try:
         found = wait_for(lambda: process.poll() is not None or READY.search(log.read_text()))
         assert not isinstance(found, bool), log.read_text()
