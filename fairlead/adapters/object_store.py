@@ -69,7 +69,7 @@ class ObjectStoreFolder:
         aside.rename(target)
 
     def _remove_others(self, wanted: set[Path], here: Path) -> None:
-        for manifest in here.rglob(BUNDLE_FILE):
+        for manifest in list(here.rglob(BUNDLE_FILE)):
             if manifest.parent not in wanted:
                 shutil.rmtree(manifest.parent)
 

@@ -1,0 +1,99 @@
+"""Bundles in S3, over the real protocol: moto's server speaks it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from fairlead.adapters.object_store import ObjectStoreFolder
+from fairlead.errors import BundleError
+from serving.repository import bundle_folders
+from tests.local.test_serving import write
+from tests.local.test_workers import serving
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def environ(s3: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    found = {
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+def upload(folder: Path, bucket: str, prefix: str) -> None:
+    client = boto3.client("s3")
+    if bucket not in {item["Name"] for item in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=bucket)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder)}")
+
+
+def remove(bucket: str, prefix: str) -> None:
+    client = boto3.client("s3")
+    for item in client.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=item["Key"])
+
+
+def test_a_server_takes_its_bundle_from_s3_and_a_newer_one_when_it_is_told_to_load(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    upload(write(tmp_path / "3"), "bundles", "models/flight-delay/3")
+    with serving(tmp_path / "log", "--bundle", "s3://bundles/models", environ=environ) as server:
+        assert server.predict().status_code == 200
+        upload(write(tmp_path / "4", version="4"), "bundles", "models/flight-delay/4")
+        assert server.call("POST", "/v2/repository/models/flight-delay/load").status_code == 200
+        assert server.call("GET", "/v2/models/flight-delay").json()["versions"] == ["4"]
+
+
+@pytest.mark.parametrize("uri", ["s3://one/a/flight-delay/3", "s3://one/a/flight-delay", "s3://one/a", "s3://one/a/"])
+def test_a_prefix_may_be_a_bundle_or_hold_versions_or_models(environ: dict[str, str], tmp_path: Path, uri: str) -> None:
+    upload(write(tmp_path / "3"), "one", "a/flight-delay/3")
+    source = ObjectStoreFolder(uri)  # what it has brought goes with it
+    (folder,) = bundle_folders(source.folder())
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle.json", "model.onnx"]
+
+
+def test_what_is_replaced_is_brought_again_and_what_is_gone_goes(environ: dict[str, str], tmp_path: Path) -> None:
+    upload(write(tmp_path / "3"), "two", "m/3")
+    source = ObjectStoreFolder("s3://two/m")
+    first = source.folder() / "3" / "bundle.json"
+    before = first.read_bytes()
+    shutil.rmtree(tmp_path / "3")
+    upload(write(tmp_path / "3", description="Another"), "two", "m/3")
+    upload(write(tmp_path / "4", version="4"), "two", "m/4")
+    source.folder()
+    assert first.read_bytes() != before
+    remove("two", "m/3")
+    assert [folder.name for folder in bundle_folders(source.folder())] == ["4"]
+
+
+@pytest.mark.parametrize("uri", ["s3://nowhere/m", "s3://empty-prefix/none"])
+def test_where_there_is_nothing_that_is_told(environ: dict[str, str], uri: str) -> None:
+    with pytest.raises(BundleError, match=uri):
+        ObjectStoreFolder(uri).folder()
+
+
+def test_a_store_that_cannot_be_reached_is_told(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(BundleError, match="s3://bundles/m: cannot be read"):
+        ObjectStoreFolder("s3://bundles/m").folder()
