@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from socket import socket
 
-import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -60,7 +59,7 @@ def run(options: Options, listener: socket, admin: socket) -> None:
         SpecError: the routes file is refused; nothing was answered.
     """
     logging.config.dictConfig(LOGGING)
-    uvloop.run(_serve(options, listener, admin))
+    asyncio.run(_serve(options, listener, admin))
 
 
 async def _serve(options: Options, listener: socket, admin: socket) -> None:
