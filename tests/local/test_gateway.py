@@ -138,6 +138,12 @@ class Upstream(ThreadingHTTPServer):
     def __init__(self, name: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.name = name
+        self.gate = threading.Event()
+        self.forget()
+
+    def forget(self) -> None:
+        """As new, but for the port."""
+        self.gate.set()
         self.seen: list[Seen] = []
         self.connections: list[socket.socket] = []
         self.begun, self.gate, self.left = threading.Event(), threading.Event(), threading.Event()
@@ -165,6 +171,12 @@ class Running:
     routes: Path
     client: httpx.Client
     log: list[str] = field(default_factory=list)
+    before: dict[tuple[str, ...], float] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Count from here."""
+        self.log.clear()
+        self.before = self.metrics()
 
     def metrics(self) -> dict[tuple[str, ...], float]:
         """Sample's name and label values → value."""
@@ -173,13 +185,15 @@ class Running:
         return {(sample.name, *sample.labels.values()): sample.value for sample in samples}
 
     def count(self, name: str, *labels: str) -> float:
-        return self.metrics().get((f"fairlead_gateway_{name}", *labels), 0)
+        """What was added since `forget`."""
+        key = (f"fairlead_gateway_{name}", *labels)
+        return self.metrics().get(key, 0) - self.before.get(key, 0)
 
     def reroute(self, *rules: dict[str, Any], **metadata: Any) -> None:
         """Other routes, and wait until they are in use."""
-        before = self.count("config_loaded_timestamp_seconds")
+        loaded = self.count("config_loaded_timestamp_seconds")
         write_routes(self.routes, *rules, **metadata)
-        eventually(lambda: self.count("config_loaded_timestamp_seconds") > before)
+        eventually(lambda: self.count("config_loaded_timestamp_seconds") > loaded)
 
 
 def eventually(holds: Callable[[], bool]) -> None:
@@ -214,16 +228,7 @@ def command(routes: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "serving.gateway", "--routes", str(routes), *words]
 
 
-@pytest.fixture
-def stable() -> Iterator[Upstream]:
-    yield from serve("stable")
-
-
-@pytest.fixture
-def candidate() -> Iterator[Upstream]:
-    yield from serve("candidate")
-
-
+@contextmanager
 def serve(name: str) -> Iterator[Upstream]:
     with Upstream(name) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -232,21 +237,71 @@ def serve(name: str) -> Iterator[Upstream]:
         server.shutdown()
 
 
+@pytest.fixture(scope="module")
+def pair() -> Iterator[dict[str, Upstream]]:
+    with serve("stable") as stable, serve("candidate") as candidate:
+        yield {"stable": stable, "candidate": candidate}
+
+
+@pytest.fixture
+def stable(pair: dict[str, Upstream]) -> Upstream:
+    pair["stable"].forget()
+    return pair["stable"]
+
+
+@pytest.fixture
+def candidate(pair: dict[str, Upstream]) -> Upstream:
+    pair["candidate"].forget()
+    return pair["candidate"]
+
+
+@pytest.fixture
+def mortal() -> Iterator[Upstream]:
+    with serve("candidate") as server:
+        yield server
+
+
 Start = Callable[..., Running]
 
 
 @pytest.fixture
-def start(tmp_path: Path, stable: Upstream, candidate: Upstream) -> Iterator[Start]:
+def launch(tmp_path: Path, stable: Upstream, candidate: Upstream) -> Iterator[Start]:
+    """A gateway of the test's own."""
     with ExitStack() as stack:
 
-        def go(*rules: dict[str, Any], flags: tuple[str, ...] = (), **metadata: Any) -> Running:
+        def go(*rules: dict[str, Any], flags: tuple[str, ...] = (), **others: Upstream) -> Running:
             routes = tmp_path / "route.yaml"
-            write_routes(routes, *rules, **metadata)
-            backends = [f"--backend={name}={server.url}" for name, server in upstreams.items()]
-            return stack.enter_context(running(routes, [*backends, "--seed=1", *flags]))
+            write_routes(routes, *rules)
+            return stack.enter_context(
+                running(routes, [*urls(**{"stable": stable, "candidate": candidate, **others}), *flags])
+            )
 
-        upstreams = {"stable": stable, "candidate": candidate}
         yield go
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, pair: dict[str, Upstream]) -> Iterator[Running]:
+    routes = tmp_path_factory.mktemp("gateway") / "route.yaml"
+    write_routes(routes, rule(stable=1))
+    with running(routes, [*urls(**pair), "--seed=1"]) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def start(shared: Running, stable: Upstream, candidate: Upstream) -> Start:
+    """One gateway for all tests, with the routes of each; to start one takes a second."""
+
+    def go(*rules: dict[str, Any], **metadata: Any) -> Running:
+        shared.client.cookies.clear()
+        shared.reroute(*rules, **metadata)
+        shared.forget()
+        return shared
+
+    return go
+
+
+def urls(**servers: Upstream) -> list[str]:
+    return [f"--backend={name}={server.url}" for name, server in servers.items()]
 
 
 @contextmanager
@@ -331,8 +386,7 @@ def test_a_mirror_gets_a_marked_copy_that_does_not_count_as_a_request(start, sta
     ]
     assert [seen.headers["x-fairlead-mirrored"] for seen in candidate.seen] == ["1", "1"]
     assert [seen.headers["x-fairlead-mirrored"] for seen in stable.seen] == [None, None]
-    requests = {key[1:]: value for key, value in gateway.metrics().items() if key[0].endswith("_requests_total")}
-    assert requests == {("stable", "200"): 2}
+    assert [gateway.count("requests_total", name, "200") for name in ("stable", "candidate")] == [2, 0]
 
 
 def test_a_mirror_that_hangs_delays_nobody(start, stable, candidate):
@@ -342,17 +396,19 @@ def test_a_mirror_that_hangs_delays_nobody(start, stable, candidate):
         assert gateway.client.post("/hang", content=b"body").text == "stable"
     eventually(lambda: len(candidate.seen) == 5)
     assert gateway.count("mirrored_total", "candidate", "200") == 0
+    candidate.gate.set()
+    eventually(lambda: gateway.count("mirrored_total", "candidate", "200") == 5)
 
 
-def test_a_mirror_that_is_down_fails_nobody(start, candidate):
-    gateway = start(rule(stable=1, filters=[mirror("candidate")]))
-    candidate.die()
+def test_a_mirror_that_is_down_fails_nobody(launch, mortal):
+    gateway = launch(rule(stable=1, filters=[mirror("candidate")]), candidate=mortal)
+    mortal.die()
     assert gateway.client.post("/v2/x", content=b"body").text == "stable"
     eventually(lambda: gateway.count("mirrored_total", "candidate", "503") == 1)
 
 
-def test_a_body_above_the_limit_reaches_its_backend_but_no_mirror(start, stable, candidate):
-    gateway = start(rule(stable=1, filters=[mirror("candidate")]), flags=("--mirror-limit=100000",))
+def test_a_body_above_the_limit_reaches_its_backend_but_no_mirror(launch, stable, candidate):
+    gateway = launch(rule(stable=1, filters=[mirror("candidate")]), flags=("--mirror-limit=100000",))
     body = os.urandom(3_000_000)
     assert gateway.client.post("/v2/x", content=body).text == "stable"
     assert stable.seen[0].body == body
@@ -393,8 +449,7 @@ def test_routes_change_under_load_without_a_failed_request(start):
             asker.join()
     assert set(statuses) == {200}
     assert gateway.client.get("/").text == "candidate"
-    metrics = gateway.metrics()
-    counted = [metrics["fairlead_gateway_requests_total", name, "200"] for name in ("stable", "candidate")]
+    counted = [gateway.count("requests_total", name, "200") for name in ("stable", "candidate")]
     assert sum(counted) == statuses[200] + 1
 
 
@@ -435,15 +490,15 @@ def test_a_broken_file_keeps_the_routes_and_is_told_and_counted(start, broken, t
 # What goes wrong
 
 
-def test_a_backend_that_died_is_a_503_and_the_others_answer_on(start, candidate):
-    gateway = start(rule(stable=1), rule({"path": {"value": "/c"}}, candidate=1))
+def test_a_backend_that_died_is_a_503_and_the_others_answer_on(launch, mortal):
+    gateway = launch(rule(stable=1), rule({"path": {"value": "/c"}}, candidate=1), candidate=mortal)
     assert gateway.client.get("/c").text == "candidate"
-    candidate.die()
+    mortal.die()
     eventually(lambda: gateway.client.get("/c").status_code == 503)
     answer = gateway.client.get("/c")
-    assert answer.json()["error"].startswith(f"backend candidate ({candidate.url}) gave no answer")
+    assert answer.json()["error"].startswith(f"backend candidate ({mortal.url}) gave no answer")
     assert gateway.client.get("/").text == "stable"
-    assert gateway.count("requests_total", "candidate", "503") == 2
+    assert gateway.count("requests_total", "candidate", "503") >= 2
 
 
 def test_a_backend_that_hangs_up_without_an_answer_is_a_502(start):
@@ -452,8 +507,8 @@ def test_a_backend_that_hangs_up_without_an_answer_is_a_502(start):
     assert gateway.count("requests_total", "stable", "502") == 1
 
 
-def test_a_backend_that_is_silent_for_too_long_is_a_504(start):
-    gateway = start(rule(stable=1), flags=("--timeout=0.2",))
+def test_a_backend_that_is_silent_for_too_long_is_a_504(launch):
+    gateway = launch(rule(stable=1), flags=("--timeout=0.2",))
     assert gateway.client.get("/hang").status_code == 504
     assert gateway.count("requests_total", "stable", "504") == 1
 
@@ -574,14 +629,15 @@ def test_connections_to_backends_are_kept(start, stable):
     gateway = start(rule(stable=1))
     for _ in range(20):
         gateway.client.post("/v2/x", content=b"body")
-    assert (len(stable.seen), len(stable.connections)) == (20, 1)
+    assert len(stable.seen) == 20
+    assert len(stable.connections) <= 1
 
 
 # Start and end
 
 
-def test_a_signal_lets_the_request_at_hand_finish_and_ends_with_code_0(start, stable):
-    gateway = start(rule(stable=1))
+def test_a_signal_lets_the_request_at_hand_finish_and_ends_with_code_0(launch, stable):
+    gateway = launch(rule(stable=1))
     answers: list[str] = []
     asker = threading.Thread(target=lambda: answers.append(gateway.client.get("/hang").text))
     asker.start()
