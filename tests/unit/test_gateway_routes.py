@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from ruamel.yaml import YAML
@@ -161,6 +161,7 @@ SPECIFIC = [
 ALL_HOLD = ask("/v2/x?q=1&r=1", x_a="1", x_b="1")
 
 
+@settings(deadline=None)
 @given(st.permutations(range(len(SPECIFIC))), st.integers(1, len(SPECIFIC)))
 def test_the_most_specific_match_wins_in_any_order_of_rules(folder, order, size):
     order = order[:size]
@@ -169,6 +170,7 @@ def test_the_most_specific_match_wins_in_any_order_of_rules(folder, order, size)
     assert found(read_table(write(folder, document), known), ALL_HOLD) == f"r{min(order)}"
 
 
+@settings(deadline=None)
 @given(st.permutations(range(len(SPECIFIC))))
 def test_matches_of_one_rule_count_one_by_one(folder, order):
     half = len(order) // 2
@@ -184,6 +186,7 @@ def test_of_equal_matches_the_first_rule_wins(folder):
 # Which backend
 
 
+@settings(deadline=None)
 @given(WEIGHTS, st.floats(0, 1, exclude_max=True))
 def test_chance_never_takes_a_backend_of_weight_0(weights, point):
     chosen = by_chance(backends(*weights), point)
@@ -191,6 +194,7 @@ def test_chance_never_takes_a_backend_of_weight_0(weights, point):
     assert chosen is None or chosen.weight > 0
 
 
+@settings(deadline=None)
 @given(WEIGHTS)
 def test_chance_gives_each_backend_a_part_as_wide_as_its_share(weights):
     total = sum(weights)
@@ -209,6 +213,7 @@ def test_10000_requests_split_as_their_weights_say(weights):
             assert binomtest(counted[backend.identity], 10_000, backend.weight / sum(weights)).pvalue > 0.001
 
 
+@settings(deadline=None)
 @given(WEIGHTS, st.text(), st.randoms())
 def test_a_key_keeps_its_backend_whatever_the_order_and_the_scale_of_weights(weights, key, chance):
     able = backends(*weights)
@@ -219,6 +224,7 @@ def test_a_key_keeps_its_backend_whatever_the_order_and_the_scale_of_weights(wei
     assert (first is None) == (sum(weights) == 0)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), min_size=2, max_size=5))
 def test_a_key_moves_only_to_a_backend_whose_weight_grew_beside_the_old_ones(pairs):
     before, after = backends(*(old for old, _ in pairs)), backends(*(new for _, new in pairs))
