@@ -6,7 +6,7 @@ class FairleadError(Exception):
 
 
 class SpecError(FairleadError):
-    """A dataset or model file breaks a rule; the message holds one line a problem."""
+    """A dataset, model or routes file breaks a rule; the message holds one line a problem."""
 
 
 class SourceError(FairleadError):

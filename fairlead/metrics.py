@@ -105,3 +105,44 @@ RECEIVER_COMMIT_SECONDS = Metric("fairlead_receiver_commit_seconds", "histogram"
 
 RECEIVER = (RECEIVER_ROWS, RECEIVER_DUPLICATES, RECEIVER_REQUESTS, RECEIVER_WAITING, RECEIVER_COMMIT_SECONDS)
 """What the receiver of records emits."""
+
+GATEWAY_REQUESTS = Metric(
+    "fairlead_gateway_requests_total",
+    "counter",
+    ("backend", "status"),
+    "Requests that were answered; no backend where none was chosen; status 499: the caller left.",
+)
+GATEWAY_SECONDS = Metric(
+    "fairlead_gateway_request_seconds",
+    "histogram",
+    ("backend",),
+    "From a request's head to the last byte of its answer.",
+)
+GATEWAY_IN_FLIGHT = Metric(
+    "fairlead_gateway_in_flight_requests", "gauge", ("backend",), "Requests that a backend has not answered yet."
+)
+GATEWAY_MIRRORED = Metric(
+    "fairlead_gateway_mirrored_total",
+    "counter",
+    ("backend", "status"),
+    "Requests to be copied. status: of the copy's answer, or too_large, incomplete, dropped.",
+)
+GATEWAY_CONFIG_LOADED = Metric(
+    "fairlead_gateway_config_loaded_timestamp_seconds",
+    "gauge",
+    (),
+    "When the routes in use were read, in seconds since 1970.",
+)
+GATEWAY_CONFIG_ERRORS = Metric(
+    "fairlead_gateway_config_errors_total", "counter", (), "Times that the routes file changed and was refused."
+)
+
+GATEWAY = (
+    GATEWAY_REQUESTS,
+    GATEWAY_SECONDS,
+    GATEWAY_IN_FLIGHT,
+    GATEWAY_MIRRORED,
+    GATEWAY_CONFIG_LOADED,
+    GATEWAY_CONFIG_ERRORS,
+)
+"""What the local gateway emits. Copies are in none but `GATEWAY_MIRRORED`."""

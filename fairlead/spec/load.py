@@ -1,5 +1,6 @@
 """Reads spec files; every problem is told with its file, line, path of keys, rule and value."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -36,18 +38,36 @@ def load_model(path: Path) -> ModelSpec:
     return _load(path, ModelSpec, expected_name=path.stem)
 
 
+def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:
+    """Read one YAML document of any kind, whatever its file is called.
+
+    Args:
+        path: the file.
+        kind: what it must be.
+        context: what the kind's validators compare it with.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _validate(path, kind, _parse(path), context)
+
+
 def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:
     tree = _parse(path)
-    try:
-        spec = kind.model_validate(tree)
-    except ValidationError as error:
-        raise SpecError("\n".join(_explain(path, kind, tree, detail) for detail in error.errors())) from None
+    spec = _validate(path, kind, tree)
     name = getattr(spec, "name", None)
     if name != expected_name:
         raise SpecError(
             f"{path}:{_line(tree, ('name',))}: name must be {expected_name!r} like its place, but is {name!r}"
         )
     return spec
+
+
+def _validate(path: Path, kind: type[AnySpec], tree: Any, context: Mapping[str, Any] | None = None) -> AnySpec:
+    try:
+        return kind.model_validate(tree, context=context)
+    except ValidationError as error:
+        raise SpecError("\n".join(_explain(path, kind, tree, detail) for detail in error.errors())) from None
 
 
 def _parse(path: Path) -> Any:
@@ -128,18 +148,23 @@ def _fields_at(kind: type[BaseModel], keys: tuple[int | str, ...]) -> list[str]:
     kinds: list[Any] = [kind]
     for key in keys:
         kinds = [inner for outer in kinds for inner in _step(outer, key)]
-    return sorted({field for item in kinds if _is_model(item) for field in item.model_fields})
+    return sorted({name for item in kinds if _is_model(item) for name in _by_key(item)})
 
 
 def _step(kind: Any, key: int | str) -> list[Any]:
     if _is_model(kind):
-        field = kind.model_fields.get(str(key))
+        field = _by_key(kind).get(str(key))
         return _members(field.annotation) if field else []
     if get_origin(kind) is dict:
         return _members(get_args(kind)[1])
     if get_origin(kind) is list:
         return _members(get_args(kind)[0])
     return []
+
+
+def _by_key(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by their keys in a file: a document of Kubernetes has camelCase."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _members(kind: Any) -> list[Any]:
