@@ -43,3 +43,7 @@ class HomeError(FairleadError):
 
 class EndpointError(FairleadError):
     """The endpoint did not start, did not answer or answered wrongly."""
+
+
+class ScoringError(FairleadError):
+    """What is to be scored, or where the scores are to go, is not stated well."""
