@@ -85,20 +85,23 @@ def plan_batch(request: Request, version: RegisteredVersion, trained: Plan, sett
 
 def run_plan(plan: BatchPlan, settings: Settings, on_progress: OnProgress) -> Predictions:
     """Score what was planned; see `score_batch`."""
-    tables, bundle = DeltaTables(settings.tables_uri), _bundle_folder(settings, plan.model.name, plan.version)
-    features = None
+    return score_batch(plan, surroundings(plan, settings), on_progress)
+
+
+def surroundings(plan: BatchPlan, settings: Settings) -> Surroundings:
+    """What a plan is scored with, in this environment."""
+    tables, features = DeltaTables(settings.tables_uri), None
     if plan.features:
         features = FeastFeatures(settings, plan.dataset.name)
         features.apply()
-    around = Surroundings(
+    return Surroundings(
         tables=tables,
         source=None if plan.source_version is None else _place(plan.source, tables),
         output=_place(plan.output, tables),
         features=features,
-        bundle=bundle,
+        bundle=_bundle_folder(settings, plan.model.name, plan.version),
         work=_work_folder(settings),
     )
-    return score_batch(plan, around, on_progress)
 
 
 def _work_folder(settings: Settings) -> Path:

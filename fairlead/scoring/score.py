@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from fairlead.errors import BundleError, FeatureError, ScoringError, SourceError
@@ -203,7 +204,8 @@ class _Batch:
         instant = pa.timestamp("us", "UTC")
         asked = rows[ASKED_AT] if columns.asks else pa.chunked_array([pa.repeat(pa.scalar(moment, instant), count)])
         frame = self._look_up(rows, asked)
-        matrix = self.signature.matrix(as_columns(frame, self.signature))
+        with np.errstate(over="ignore"):  # what becomes infinite is refused with its row
+            matrix = self.signature.matrix(as_columns(frame, self.signature))
         check_finite(matrix, self.signature, self.done, source.label)
         scores = self.session.scores(matrix)
         named = {name: rows[name] for name in columns.repeated}
@@ -293,7 +295,7 @@ def _check_output(output: Place) -> None:
     columns = output.store.schema(output.name, output.newest).names
     missing = [name for name in OWN if name not in columns]
     if missing:
-        raise ScoringError(f"{output.name} must hold predictions, but has no column {missing[0]!r}")
+        raise ScoringError(f"the table {output.name} must hold predictions, but has no column {missing[0]!r}")
 
 
 def bundle_digest(bundle: Bundle) -> str:
