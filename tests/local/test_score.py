@@ -44,17 +44,19 @@ def endpoint(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
         yield running
 
 
-def command(home: Home, *words: str) -> list[str]:
+def command(home: Home, *words: str, model: str = "trip-delay") -> list[str]:
     folder = str(Path(home.settings.tables_uri).parent)
-    return [str(Path(sys.executable).with_name("fairlead")), "score", "trip-delay", *words, "--home", folder]
+    return [str(Path(sys.executable).with_name("fairlead")), "score", model, *words, "--home", folder]
 
 
 def variables(home: Home) -> dict[str, str]:
     return {**os.environ, "FAIRLEAD_REPO": str(home.settings.repo), "COLUMNS": "200"}
 
 
-def score(home: Home, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command(home, *words), env=variables(home), capture_output=True, text=True, check=False)
+def score(home: Home, *words: str, model: str = "trip-delay") -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(home, *words, model=model), env=variables(home), capture_output=True, text=True, check=False
+    )
 
 
 def newest(home: Home, name: str) -> Any:
@@ -123,36 +125,21 @@ def test_the_pipeline_leaves_what_the_command_leaves(home: Home, tmp_path: Path)
     assert "hour" in by_pipeline.column_names
 
 
-def test_no_rows_are_no_error(home: Home) -> None:
-    done = score(home, "--from", "2023-01-01", "--to", "2023-01-02")
-    assert done.returncode == 0
-    assert "trips/clean/trips@0 has no rows to score: nothing was written" in done.stdout
-
-
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("model", "words", "message"),
     [
-        (("nowhere.parquet",), "cannot read"),
-        (("--from", "2024-03-01"), "a range of time needs both --from and --to"),
-        (("trips/clean/trips@5",), "there is no version 5 of the table trips/clean/trips"),
-        (("trips/clean/trips", "--output", "trips/clean/trips"), "must hold predictions"),
+        ("trip-delay", ("nowhere.parquet",), "cannot read"),
+        ("trip-delay@7", ("trips/clean/trips",), "version trip-delay@7, which does not exist"),
     ],
 )
-def test_what_cannot_be_scored_is_one_message_and_code_1(home: Home, words: tuple[str, ...], message: str) -> None:
-    done = score(home, *words)
+def test_what_cannot_be_scored_is_one_message_and_code_1(
+    home: Home, model: str, words: tuple[str, ...], message: str
+) -> None:
+    done = score(home, *words, model=model)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_model_or_version_that_is_not_there_is_named(home: Home) -> None:
-    folder = str(Path(home.settings.tables_uri).parent)
-    for name, message in (("trip-dellay", "did you mean 'trip-delay'?"), ("trip-delay@7", "version trip-delay@7")):
-        words = [*command(home)[:2], name, "trips/clean/trips", "--home", folder]
-        done = subprocess.run(words, env=variables(home), capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        assert message in done.stderr
 
 
 def test_the_output_may_be_a_folder_outside_the_home(home: Home, tmp_path: Path) -> None:
