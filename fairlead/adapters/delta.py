@@ -69,8 +69,13 @@ class DeltaTables:
         found = _find(table, key)
         if found is not None:
             return found
-        # The transaction makes a second writer of the same key fail, if it read the log before the first one wrote.
-        commit = CommitProperties(custom_metadata={KEY: key, **notes}, app_transactions=[Transaction(key, 1)])
+        # The transaction makes a second writer of the same key fail, if it read the log before the first one wrote. A
+        # table that both of them make is another case: there the second one must not try again behind the first.
+        commit = CommitProperties(
+            custom_metadata={KEY: key, **notes},
+            app_transactions=[Transaction(key, 1)],
+            max_commit_retries=0 if table is None else None,
+        )
         try:
             if "://" not in self._root:
                 self._make_folder(Path(self.uri(name)))

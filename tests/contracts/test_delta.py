@@ -3,6 +3,7 @@
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,20 @@ def test_a_table_whose_files_are_not_the_whole_of_it_is_refused(tmp_path: Path) 
     write_deltalake(str(tmp_path / "tables" / SALES), ONE, partition_by="city")
     with pytest.raises(SourceError, match=r"from its Parquet files alone, but .* is partitioned by \['city'\]"):
         on_delta(tmp_path).schema(SALES, 0)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_two_writers_of_one_key_at_once_the_second_one_fails(tmp_path: Path, there: bool) -> None:
+    store = on_delta(tmp_path)
+    if there:
+        store.append(SALES, stream(TWO), key="zero", notes={})
+
+    def overtaken() -> Iterator[pa.RecordBatch]:
+        yield from ONE.to_batches()
+        with ThreadPoolExecutor() as other:
+            other.submit(on_delta(tmp_path).append, SALES, stream(ONE), key="one", notes={}).result()
+
+    with pytest.raises(HomeError, match=r"cannot append to the table shop/raw/sales .*Failed to commit transaction"):
+        store.append(SALES, pa.RecordBatchReader.from_batches(ONE.schema, overtaken()), key="one", notes={})
+    assert store.newest(SALES) == int(there)
+    assert store.append(SALES, stream(ONE), key="one", notes={}) == int(there), "it is there already"
