@@ -55,3 +55,7 @@ class SpoolFullError(RecordError):
 
 class ReceiverError(FairleadError):
     """The receiver of records did not start."""
+
+
+class ScoringError(FairleadError):
+    """What is to be scored, or where the scores are to go, is not stated well."""

@@ -22,8 +22,34 @@ class TableStore(Protocol):
         """
         ...
 
+    def append(self, name: str, rows: "pa.RecordBatchReader", *, key: str, notes: Mapping[str, str]) -> int:
+        """Add `rows` in one new version, unless it was done under the same `key`; return that version.
+
+        Columns that either side lacks are null there. Rows are taken one batch after the other. All or nothing.
+
+        Raises:
+            HomeError: it cannot be written, or a column is there with another type.
+        """
+        ...
+
     def find(self, name: str, key: str) -> int | None:
         """The version written under `key`, if any."""
+        ...
+
+    def newest(self, name: str) -> int | None:
+        """The last version; None where there is no such table."""
+        ...
+
+    def identity(self, name: str, version: int) -> str:
+        """A name for the table that another one made in its place does not have."""
+        ...
+
+    def schema(self, name: str, version: int) -> "pa.Schema":
+        """The columns of a version.
+
+        Raises:
+            SourceError: there is no such version, or its Parquet files are not the whole of it.
+        """
         ...
 
     def files(self, name: str, version: int) -> list[str]:

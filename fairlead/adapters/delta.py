@@ -17,6 +17,12 @@ KEY = "fairlead.key"
 UNUSABLE = re.compile(r"[\[\]|^?#\\]|[^\S ]|%[0-9a-fA-F]{2}")
 """What deltalake 1.6 cannot have in a local path: it panics, or writes elsewhere."""
 
+KEEP_LOG = {"delta.logRetentionDuration": "interval 36500 days"}
+"""Of tables that are appended to: the log's notes say where each row is from, and its keys what is there already."""
+
+READABLE = {"timestampNtz"}
+"""Reader features that leave the Parquet files whole. With deletion vectors or mapped columns they are not."""
+
 
 class DeltaTables:
     """`TableStore` in a folder.
@@ -55,11 +61,60 @@ class DeltaTables:
         assert version is not None, "just written"
         return version
 
-    def find(self, name: str, key: str) -> int | None:
+    def append(self, name: str, rows: "pa.RecordBatchReader", *, key: str, notes: Mapping[str, str]) -> int:
+        from deltalake import CommitProperties, Transaction, write_deltalake
+        from deltalake.exceptions import DeltaError
+
         table = self._open(name)
-        if table is None:
-            return None
-        return next((int(entry["version"]) for entry in table.history() if entry.get(KEY) == key), None)
+        found = _find(table, key)
+        if found is not None:
+            return found
+        # The transaction makes a second writer of the same key fail, if it read the log before the first one wrote. A
+        # table that both of them make is another case: there the second one must not try again behind the first.
+        commit = CommitProperties(
+            custom_metadata={KEY: key, **notes},
+            app_transactions=[Transaction(key, 1)],
+            max_commit_retries=0 if table is None else None,
+        )
+        try:
+            if "://" not in self._root:
+                self._make_folder(Path(self.uri(name)))
+            write_deltalake(
+                table or self.uri(name),
+                rows,
+                mode="append",
+                schema_mode="merge",
+                configuration=KEEP_LOG,
+                commit_properties=commit,
+            )
+        except (OSError, DeltaError) as error:
+            raise HomeError(f"cannot append to the table {name} in {self.uri(name)}: {_reason(error)}") from None
+        version = self.find(name, key)
+        assert version is not None, "just written"
+        return version
+
+    def find(self, name: str, key: str) -> int | None:
+        return _find(self._open(name), key)
+
+    def newest(self, name: str) -> int | None:
+        table = self._open(name)
+        return None if table is None else int(table.version())
+
+    def identity(self, name: str, version: int) -> str:
+        return str(self._at(name, version).metadata().id)
+
+    def schema(self, name: str, version: int) -> "pa.Schema":
+        import pyarrow as pa
+
+        table = self._at(name, version)
+        metadata, features = table.metadata(), set(table.protocol().reader_features or []) - READABLE
+        if metadata.configuration.get("delta.columnMapping.mode", "none") != "none":
+            features.add("columnMapping")
+        what = [f"is partitioned by {metadata.partition_columns}"] if metadata.partition_columns else []
+        what += [f"uses {sorted(features)}"] if features else []
+        if what:
+            raise SourceError(f"a table must be readable from its Parquet files alone, but {self.uri(name)} {what[0]}")
+        return pa.schema(table.schema().to_arrow())
 
     def files(self, name: str, version: int) -> list[str]:
         uris = sorted(self._at(name, version).file_uris())
@@ -98,6 +153,11 @@ class DeltaTables:
         except DeltaError as error:
             where = f"there is no version {version} of the table {name} in {self._root}"
             raise SourceError(f"{where}: {_reason(error)}") from None
+
+
+def _find(table: "DeltaTable | None", key: str) -> int | None:
+    entries = [] if table is None else table.history()
+    return next((int(entry["version"]) for entry in entries if entry.get(KEY) == key), None)
 
 
 def _reason(error: Exception) -> str:

@@ -133,6 +133,55 @@ def publish(model: Name, home: Home = HOME) -> None:
 
 
 @app.command()
+def score(
+    model: Name,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A table `<dataset>/<layer>/<table>` or the folder of a Delta table, `@version` behind it or not; "
+            "a Parquet file, or a folder of them."
+        ),
+    ] = None,
+    home: Home = HOME,
+    start: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="Instead of an input: what is asked about from this day on."),
+    ] = None,
+    end: Annotated[
+        datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="The first day that is not asked about.")
+    ] = None,
+    asked_at: Annotated[
+        str | None,
+        typer.Option(help="When all rows are asked about, with an offset; unless told, or in `asked_at`: now."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="A table's name or a folder.  [default: <dataset>/predictions/<model>]")
+    ] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A column to repeat beside the scores; may repeat.")] = None,
+    pin: Annotated[
+        list[str] | None, typer.Option(help="`<table>@<version>` to read instead of the newest; may repeat.")
+    ] = None,
+    refused: Annotated[bool, typer.Option("--refused", help="Score with a version that its gates refused.")] = False,
+    json_output: Json = False,
+) -> None:
+    """Score a table, or a range of time, and append the predictions to a table."""
+    from fairlead.cli.score import score_rows
+    from fairlead.scoring.request import Request
+
+    request = Request(
+        source=source,
+        start=start.date() if start else None,
+        end=end.date() if end else None,
+        asked_at=asked_at,
+        output=output,
+        keep=keep or [],
+        pins=pin or [],
+        refused=refused,
+    )
+    score_rows(model, request, home, _console(stderr=json_output), json_output)
+
+
+@app.command()
 def serve(
     model: Name,
     home: Home = HOME,

@@ -2,11 +2,11 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ibis
 
@@ -17,6 +17,7 @@ from fairlead.tables.engine import connect, open_tables
 from fairlead.training.splits import Periods
 
 if TYPE_CHECKING:
+    import ibis.expr.types as ir
     import pandas as pd
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,24 @@ def rows_asked_between(
     Columns: `row_id`, `event_timestamp`, `label` (nullable), `label_known_at`, the request columns, the entity keys and
     the columns of the slices.
     """
+    rows = asked_rows(connect(), model, dataset, clean[model.rows.table], store, keys, start, end)
+    frame: pd.DataFrame = rows.to_pandas()
+    return frame
+
+
+def asked_rows(
+    connection: Any,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    version: int,
+    store: TableStore,
+    keys: Sequence[str],
+    start: datetime,
+    end: datetime,
+) -> "ir.Table":
+    """`rows_asked_between` as an expression, for those whom a frame would be too large."""
     name = model.rows.table
-    table = f"{dataset.name}/clean/{name}"
-    source = open_tables(connect(), store, {table: clean[name]})[name]
+    source = open_tables(connection, store, {f"{dataset.name}/clean/{name}": version})[name]
     asked_at = source[model.rows.ask_column] + ibis.interval(seconds=int(model.rows.ask_offset.total_seconds()))
     wanted = [*model.request, *keys, *(model.gates.slices.by if model.gates.slices else [])]
     rows = source.select(
@@ -96,8 +112,7 @@ def rows_asked_between(
         },
     )
     rows = rows.filter(rows[ASKED_AT] >= ibis.literal(start), rows[ASKED_AT] < ibis.literal(end))
-    frame: pd.DataFrame = rows.order_by([ASKED_AT, ROW_ID]).to_pandas()
-    return frame
+    return rows.order_by([ASKED_AT, ROW_ID])
 
 
 def build_training_set(

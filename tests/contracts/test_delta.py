@@ -3,6 +3,7 @@
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,3 +160,80 @@ def test_a_full_disk_is_told_and_leaves_the_table_as_it_was(tmp_path: Path) -> N
     assert store.find(SALES, "two") is None
     assert read(store, 0) == ONE.to_pylist()
     assert store.write(SALES, many, key="two", notes={}) == 1
+
+
+def stream(*tables: pa.Table) -> pa.RecordBatchReader:
+    batches = [batch for table in tables for batch in table.to_batches()]
+    return pa.RecordBatchReader.from_batches(tables[0].schema, batches)
+
+
+def test_what_is_appended_stands_beside_what_was_there(store: Any) -> None:
+    first = store.append(SALES, stream(ONE, ONE), key="one", notes={"by": "a"})
+    second = store.append(SALES, stream(TWO), key="two", notes={"by": "b"})
+    assert store.newest(SALES) == second == first + 1
+    assert read(store, first) == ONE.to_pylist() * 2
+    connection = connect()
+    files = store.files(SALES, second)
+    rows = connection.con.execute("SELECT count(*), count(paid) FROM read_parquet(?, union_by_name = true)", [files])
+    assert rows.fetchone() == (5, 1), "what the first rows lack is null"
+    assert [store.notes(SALES, version)["by"] for version in (first, second)] == ["a", "b"]
+
+
+def test_the_same_key_appends_no_rows_twice(store: Any) -> None:
+    versions = [store.append(SALES, stream(ONE), key="one", notes={}) for _ in range(2)]
+    assert versions == [0, 0]
+    assert read(store, 0) == ONE.to_pylist()
+
+
+def test_a_column_of_another_type_is_not_appended(store: Any) -> None:
+    store.append(SALES, stream(ONE), key="one", notes={})
+    other = pa.table({"number": [{"a": 1}]})
+    with pytest.raises(HomeError, match="cannot append to the table shop/raw/sales"):
+        store.append(SALES, stream(other), key="two", notes={})
+    assert store.newest(SALES) == 0
+
+
+def test_rows_that_cannot_be_read_to_their_end_leave_the_table_as_it_was(store: Any) -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield from ONE.to_batches()
+        raise OSError("the file is gone")
+
+    with pytest.raises(HomeError, match="the file is gone"):
+        store.append(SALES, pa.RecordBatchReader.from_batches(ONE.schema, broken()), key="one", notes={})
+    assert store.newest(SALES) is None
+
+
+def test_a_table_made_anew_has_another_identity_and_a_version_its_schema(tmp_path: Path) -> None:
+    store = on_delta(tmp_path)
+    identities = []
+    for _ in range(2):
+        store.write(SALES, ONE, key="one", notes={})
+        identities.append(store.identity(SALES, 0))
+        assert store.schema(SALES, 0).names == ["number", "city"]
+        shutil.rmtree(store.uri(SALES))
+    assert identities[0] != identities[1]
+
+
+def test_a_table_whose_files_are_not_the_whole_of_it_is_refused(tmp_path: Path) -> None:
+    from deltalake import write_deltalake
+
+    write_deltalake(str(tmp_path / "tables" / SALES), ONE, partition_by="city")
+    with pytest.raises(SourceError, match=r"from its Parquet files alone, but .* is partitioned by \['city'\]"):
+        on_delta(tmp_path).schema(SALES, 0)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_two_writers_of_one_key_at_once_the_second_one_fails(tmp_path: Path, there: bool) -> None:
+    store = on_delta(tmp_path)
+    if there:
+        store.append(SALES, stream(TWO), key="zero", notes={})
+
+    def overtaken() -> Iterator[pa.RecordBatch]:
+        yield from ONE.to_batches()
+        with ThreadPoolExecutor() as other:
+            other.submit(on_delta(tmp_path).append, SALES, stream(ONE), key="one", notes={}).result()
+
+    with pytest.raises(HomeError, match=r"cannot append to the table shop/raw/sales .*Failed to commit transaction"):
+        store.append(SALES, pa.RecordBatchReader.from_batches(ONE.schema, overtaken()), key="one", notes={})
+    assert store.newest(SALES) == int(there)
+    assert store.append(SALES, stream(ONE), key="one", notes={}) == int(there), "it is there already"

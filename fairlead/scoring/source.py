@@ -1,0 +1,156 @@
+"""Rows to be scored, wherever they lie: Parquet files of one shape, read in their order, a chunk at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead.errors import SourceError
+from fairlead.lineage.digest import hash_file, hash_json
+from fairlead.ports import TableStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DELTA_LOG = "_delta_log"
+READ_AHEAD = 2
+"""Batches that Arrow reads before they are asked for; its default of 16 would be most of the memory."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files that make up an input, and what it is called in messages."""
+
+    label: str
+    files: Sequence[str]
+    schema: "pa.Schema"
+
+    @property
+    def rows(self) -> int:
+        """How many there are, from the files' footers."""
+        with _told(self.label):
+            return int(self._dataset.count_rows()) if self.files else 0
+
+    def chunks(self, columns: Sequence[str], size: int) -> "Iterator[pa.Table]":
+        """All rows in order, `size` at a time; the last chunk may be smaller.
+
+        Raises:
+            SourceError: a file is damaged or gone.
+        """
+        import pyarrow as pa
+
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for batch in self._batches(columns, size):
+            held.append(batch)
+            count += batch.num_rows
+            while count >= size:
+                table = pa.Table.from_batches(held)
+                yield table.slice(0, size)
+                held, count = table.slice(size).to_batches(), count - size
+        if count:
+            yield pa.Table.from_batches(held)
+
+    def _batches(self, columns: Sequence[str], size: int) -> "Iterator[pa.RecordBatch]":
+        if not self.files:
+            return
+        with _told(self.label):
+            batches = self._dataset.to_batches(
+                columns=list(columns), batch_size=size, batch_readahead=READ_AHEAD, fragment_readahead=1
+            )
+        while True:
+            with _told(self.label):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    @cached_property
+    def _dataset(self) -> Any:
+        import pyarrow.dataset as ds
+        import pyarrow.fs as pafs
+
+        filesystem, paths = None, list(self.files)
+        if "://" in paths[0]:
+            filesystem, _ = pafs.FileSystem.from_uri(paths[0])
+            paths = [path.split("://", 1)[1] for path in paths]
+        return ds.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
+
+
+def open_table(store: TableStore, name: str, version: int, label: str) -> Source:
+    """A version of a Delta table.
+
+    Raises:
+        SourceError: there is none, or its files are not the whole of it.
+    """
+    schema = store.schema(name, version)
+    return Source(label, store.files(name, version), schema)
+
+
+def open_parquet(path: Path) -> Source:
+    """A Parquet file, or all `*.parquet` of a folder, in the order of their paths.
+
+    Raises:
+        SourceError: nothing is there, a file cannot be read, or the files differ in their columns.
+    """
+    import pyarrow.parquet as pq
+
+    files = parquet_files(path)
+    schema = None
+    for file in files:
+        with _told(file):
+            found = pq.read_schema(file).remove_metadata()
+        schema = schema or found
+        if dict(_types(found)) != dict(_types(schema)):
+            odd = sorted({name for name, _ in set(_types(found)) ^ set(_types(schema))})
+            raise SourceError(
+                f"the files of {path} must have the same columns, but {file} and {files[0]} differ in {', '.join(odd)}"
+            )
+    assert schema is not None, "there is a file"
+    return Source(str(path), [str(file) for file in files], schema)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 over the content and the order of the Parquet files at a path."""
+    files = parquet_files(path)
+    with _told(path):
+        return hash_json([hash_file(file) for file in files])
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The file itself, or the folder's files, hidden ones left out.
+
+    Raises:
+        SourceError: there are none, or the folder cannot be read.
+    """
+    with _told(path):
+        if not path.is_dir():
+            path.stat()
+            return [path]
+        found = sorted(path.rglob("*.parquet"))
+    files = [file for file in found if not any(part[0] in "._" for part in file.relative_to(path).parts)]
+    if not files:
+        raise SourceError(f"{path}: a folder must hold *.parquet files or be a Delta table, but holds neither")
+    return files
+
+
+def _types(schema: "pa.Schema") -> list[tuple[str, str]]:
+    return [(field.name, str(field.type)) for field in schema]
+
+
+class _told:  # noqa: N801  # reads as a verb in a `with`
+    """Turn what goes wrong while reading into one message."""
+
+    def __init__(self, what: str | Path) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, (OSError, pa.ArrowException)):
+            reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+            raise SourceError(f"cannot read {self._what}: {reason}") from None
