@@ -7,10 +7,13 @@ each scenario, answers are compared with ONNX Runtime's.
 
 import argparse
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.serving import goals, report
 from benchmarks.serving.children import running
@@ -42,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure all that is asked for, and print as it goes."""
     options = _parser().parse_args(arguments)
     find_wrk()
+    signal.signal(signal.SIGTERM, _leave)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     pace = QUICK if options.quick else Pace(options.rounds, options.seconds)
     peers = tuple(peer for peer in ROSTER if not options.peer or peer.name in options.peer)
     available = available_cores()
@@ -118,6 +123,10 @@ def measure_workers(bench: Bench, workers: int, available: list[int]) -> report.
     ]
     report.print_figures(figures)
     return {"cores": cores, "scenarios": outcomes, "figures": figures}
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)  # on the way out the servers are stopped
 
 
 def _figures(outcome: Outcome) -> list[goals.Figure]:

@@ -17,7 +17,8 @@ from benchmarks.serving.peers import Peer, Place
 from benchmarks.serving.peers._base import ROOT
 from benchmarks.serving.wires import JSON_LENGTH, Request
 
-READY_WITHIN_SECONDS = 60
+READY_WITHIN_SECONDS = 180
+"""MLflow takes a minute where other processes want the core, too."""
 POLL_SECONDS = 0.01
 STOP_WITHIN_SECONDS = 20
 LAST_CHARACTERS = 2000
@@ -66,10 +67,10 @@ def running(peers: tuple[Peer, ...], bundle: Path, folder: Path, cores: tuple[in
         yield [stack.enter_context(_running(peer, bundle, folder, cores)) for peer in peers]
 
 
-def cold_start(peer: Peer, bundle: Path, folder: Path, cores: tuple[int, ...]) -> tuple[float, float]:
-    """Seconds from the start of the process to the first 200, and the resident set then, in MB."""
+def cold_start(peer: Peer, bundle: Path, folder: Path, cores: tuple[int, ...]) -> tuple[float, float, float]:
+    """Seconds from the start of the process to the first 200, those of CPU among them, and the resident MB then."""
     with _running(peer, bundle, folder, cores) as child:
-        return child.started_in_seconds, child.resident_mb()
+        return child.started_in_seconds, child.cpu_seconds(), child.resident_mb()
 
 
 @contextmanager

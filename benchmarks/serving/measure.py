@@ -50,6 +50,7 @@ class Start:
     """Starts of one server from nothing, the files in the page cache."""
 
     seconds: list[float]
+    cpu_seconds: list[float]
     resident_mb: list[float]
 
 
@@ -109,11 +110,12 @@ def measure_starts(
     peers: tuple[Peer, ...], bundle: Path, folder: Path, cores: tuple[int, ...], times: int
 ) -> dict[str, Start]:
     """Start each server from nothing, in turn."""
-    starts = {peer.name: Start([], []) for peer in peers}
+    starts = {peer.name: Start([], [], []) for peer in peers}
     for _ in range(times):
         for peer in peers:
-            seconds, resident_mb = cold_start(peer, bundle, folder, cores)
+            seconds, cpu_seconds, resident_mb = cold_start(peer, bundle, folder, cores)
             starts[peer.name].seconds.append(seconds)
+            starts[peer.name].cpu_seconds.append(cpu_seconds)
             starts[peer.name].resident_mb.append(resident_mb)
     return starts
 

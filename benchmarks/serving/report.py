@@ -79,10 +79,11 @@ def _row(rounds: list[Round], lean: list[Round] | None) -> str:
 
 
 def print_starts(starts: dict[str, Start], after_load_mb: dict[str, float]) -> None:
-    print(f"\n  {'server':<22}{'cold start s':>22}{'MB then':>10}{'MB after the load':>20}")
+    print(f"\n  {'server':<22}{'cold start s':>22}{'of CPU s':>10}{'MB then':>10}{'MB after the load':>20}")
     for name, start in starts.items():
         loaded = f"{after_load_mb[name]:20.0f}" if name in after_load_mb else ""
-        print(f"  {name:<22}{_spread(start.seconds, 2):>22}{statistics.median(start.resident_mb):10.0f}{loaded}")
+        used, resident_mb = statistics.median(start.cpu_seconds), statistics.median(start.resident_mb)
+        print(f"  {name:<22}{_spread(start.seconds, 2):>22}{used:10.2f}{resident_mb:10.0f}{loaded}")
 
 
 def print_imports(costs: dict[str, ImportCost]) -> None:

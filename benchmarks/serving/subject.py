@@ -29,7 +29,8 @@ def make_bundle(folder: Path) -> ScoringSession:
     folder.mkdir(parents=True)
     rows = draw_rows(TRAINING_ROWS)
     labels = (rows[:, 0] * rows[:, 1] + np.sin(rows[:, 2] * 3) + rows[:, 3:8].sum(axis=1) > 0).astype(np.int64)
-    fitted = CANDIDATES["lightgbm"].fit(rows, labels, SIGNATURE, {"n_estimators": TREES}, SEED)
+    params = {"n_estimators": TREES, "num_threads": 1}  # threads that wait for each other crawl on a busy machine
+    fitted = CANDIDATES["lightgbm"].fit(rows, labels, SIGNATURE, params, SEED)
     content = export(fitted)
     (folder / MODEL_FILE).write_bytes(content)
     write_bundle(_describe(folder, opset(content)), folder)
