@@ -37,6 +37,9 @@ check: .venv/dev  ## Linters, types, layers, specs, freshness of rendered files,
 bench: .venv/dev  ## All benchmarks, one after the other
 	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
+bench-serving: .venv/dev .bench/peers/ready  ## Our server beside its peers; OPTIONS=--quick for a try
+	@$(BIN)/python -m benchmarks.serving $(OPTIONS)
+
 render: .venv/dev  ## Write the rendered files
 	@$(BIN)/fairlead render
 
@@ -44,9 +47,11 @@ lock: $(UV)  ## Resolve the locks anew
 	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/runtime.txt
 	$(UV) pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header \
 		-c requirements/runtime.txt -o requirements/dev.txt
+	$(UV) pip compile -q --group bench-peers --universal --generate-hashes --no-annotate --no-header \
+		-o requirements/bench-peers.txt
 
 clean:  ## Remove the environments and the demo's home
-	rm -rf .venv .uv $(HOME_DIR)
+	rm -rf .venv .uv .bench $(HOME_DIR)
 
 .uv/bin/uv: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed, but neither is on the PATH" >&2; exit 1; }
@@ -71,4 +76,10 @@ clean:  ## Remove the environments and the demo's home
 	@$(UV) pip install -q --python .venv --no-deps -e .
 	@touch $@
 
-.PHONY: help demo serve test check bench render lock clean
+.bench/peers/ready: requirements/bench-peers.txt | .venv/bin/python
+	@echo "installing the servers to compare with (once)"
+	@$(UV) venv -q --clear --python .venv/bin/python .bench/peers
+	@$(UV) pip sync -q --python .bench/peers --require-hashes requirements/bench-peers.txt
+	@touch $@
+
+.PHONY: help demo serve test check bench bench-serving render lock clean
