@@ -56,7 +56,7 @@ def _serve(options: argparse.Namespace) -> None:
     grpc_address = show(options.host, options.grpc_port) if options.grpc_port else None
     run(
         [source(uri) for uri in options.bundle],
-        Options(listener, grpc_address, limits, shared, options.drain_seconds),
+        Options(listener, grpc_address, limits, shared, options.log_format, options.access_log, options.drain_seconds),
         features_of=_feast if options.feature_store == "feast" else None,
         versions=options.versions,
     )
@@ -109,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--request-seconds", type=_positive(float), default=20.0, help="how long a client may take to send a request")
     add("--keep-alive-seconds", type=_positive(float), default=65.0, help="how long a connection may be idle")
+    add("--log-format", choices=["line", "json"], default="line", help="json: with the field names of ECS")
+    add("--access-log", choices=["all", "errors", "none"], default="errors", help="which answers get a line")
     add(
         "--drain-seconds", type=float, default=0.0,
         help="how long requests are still taken after SIGTERM, while readiness already says no",

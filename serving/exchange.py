@@ -1,6 +1,7 @@
 """What is known of a request when it has been answered, for metrics and records."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fairlead import metrics as catalogue
 from fairlead.errors import SpoolFullError
 from fairlead.records.recorder import Counts, Recorder
+from serving.logs import SERVER_ERROR, access_log, log_answer
 from serving.metrics import metric, observed
+from serving.tracing import Traces
 
 if TYPE_CHECKING:
     from serving.lane import Answer
@@ -31,6 +34,7 @@ class Exchange:
     asked_at: datetime | None = None
     rows: int = 0
     """Scored; 0 until then."""
+    traceparent: str | None = None
 
 
 current: ContextVar[Exchange | None] = ContextVar("current", default=None)
@@ -40,14 +44,25 @@ current: ContextVar[Exchange | None] = ContextVar("current", default=None)
 class Observer:
     """Counts what was answered, and records it where records are kept."""
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: Recorder | None = None, traces: Traces | None = None) -> None:
         self._recorder = recorder
+        self.traces = traces
         self._told: Counts | None = None
+        self._logs = access_log.isEnabledFor(logging.INFO)
+        self.in_flight = metric(catalogue.IN_FLIGHT)
         self._rejected = metric(catalogue.REJECTED)
         self._lane = metric(catalogue.LANE).labels("lane").inc
         self._sdk = metric(catalogue.LANE).labels("sdk").inc
 
-    def answered(self, model: "BundleModel", protocol: str, started: float, mirrored: bool, result: "Answer") -> None:
+    def answered(
+        self,
+        model: "BundleModel",
+        protocol: str,
+        started: float,
+        mirrored: bool,
+        result: "Answer",
+        traceparent: str | None = None,
+    ) -> None:
         """The lane has an answer, which is about to be sent; `started` is of time.perf_counter.
 
         Raises:
@@ -61,6 +76,7 @@ class Observer:
         seconds = time.perf_counter() - started
         observed(model.name, model.version or "", mirrored).answered(protocol, 200, seconds, len(result.matrix))
         self._lane()
+        self._tell(model, protocol, 200, seconds, result.id, traceparent)
 
     def failed(
         self, model: "BundleModel", protocol: str, status: int, started: float, mirrored: bool, reason: str
@@ -68,6 +84,7 @@ class Observer:
         """The lane has no answer: the model cannot be asked, or must not answer."""
         seconds = time.perf_counter() - started
         observed(model.name, model.version or "", mirrored).answered(protocol, status, seconds, 0)
+        self._tell(model, protocol, status, seconds, None, None)
         self._record_failure(model, None, status, reason, started, mirrored)
 
     def asked_sdk(self, exchange: Exchange, protocol: str, status: int, reason: str) -> None:
@@ -78,8 +95,27 @@ class Observer:
         observed(name, version, exchange.mirrored).answered(protocol, status, seconds, rows)
         if protocol != "grpc":
             self._sdk()
+        self._tell(model, protocol, status, seconds, exchange.id, exchange.traceparent)
         if model is not None and status != 200:
             self._record_failure(model, exchange.id, status, reason, exchange.started, exchange.mirrored)
+
+    def _tell(
+        self,
+        model: "BundleModel | None",
+        protocol: str,
+        status: int,
+        seconds: float,
+        request_id: str | None,
+        traceparent: str | None,
+    ) -> None:
+        """Log and trace, where that is asked for."""
+        if not self._logs and status < SERVER_ERROR and self.traces is None:
+            return
+        name, version = (model.name, model.version or "") if model else ("", "")
+        log_answer(name, version, protocol, status, seconds, request_id)
+        if self.traces is not None:
+            attributes = {"model": name, "version": version, "protocol": protocol, "http.response.status_code": status}
+            self.traces.answered(traceparent, seconds, attributes)
 
     def refused(self, kind: str) -> None:
         """A request that no model saw."""

@@ -13,6 +13,7 @@ from fairlead.errors import SpoolFullError
 from serving.exchange import Exchange, Observer, current
 from serving.lane import INLINE_BYTES, Answer, NotForTheLane, Route, answer
 from serving.model import FeaturesUnavailable
+from serving.tracing import TRACEPARENT
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -65,6 +66,7 @@ class Sent:
     media_type: bytes = b""
     encoding: bytes = b""
     length: int = 0
+    traceparent: str | None = None
 
     @classmethod
     def read(cls, headers: list[tuple[bytes, bytes]]) -> "Sent":
@@ -77,6 +79,7 @@ class Sent:
             found.get(b"content-type", b""),
             found.get(b"content-encoding", b""),
             int(length) if length.isdigit() else 0,
+            found[TRACEPARENT].decode("latin-1") if TRACEPARENT in found else None,
         )
 
     def check(self, limits: Limits) -> None:
@@ -125,10 +128,12 @@ class Front:
             self.observer.refused(refused.kind)
             return await respond_error(send, refused.status, str(refused), close=True)
         self.in_flight += 1
+        self.observer.in_flight.inc()
         try:
             await self._infer(scope, receive, send, route, sent, started)
         finally:
             self.in_flight -= 1
+            self.observer.in_flight.dec()
         return None
 
     async def _infer(
@@ -142,14 +147,15 @@ class Front:
         if body is None:
             return None  # the client has gone
         if route is None or not await self._in_lane(route, body, send, sent, started):
-            await self._ask_sdk(scope, body, send, Exchange(sent.mirrored, started, route and route.model))
+            exchange = Exchange(sent.mirrored, started, route and route.model, traceparent=sent.traceparent)
+            await self._ask_sdk(scope, body, send, exchange)
         return None
 
     async def _in_lane(self, route: Route, body: bytes, send: Send, sent: Sent, started: float) -> bool:
         """Answer without the SDK; False: it is not for the lane."""
         try:
             result = await self._answer(route, body, sent.json_length)
-            self.observer.answered(route.model, route.protocol, started, sent.mirrored, result)
+            self.observer.answered(route.model, route.protocol, started, sent.mirrored, result, sent.traceparent)
         except NotForTheLane:
             return False
         except (FeaturesUnavailable, SpoolFullError) as error:

@@ -6,8 +6,6 @@ a 400 with one line, never a 500 and never a traceback in the log; model metadat
 
 import asyncio
 import contextlib
-import logging
-import logging.config
 import os
 import signal
 import struct
@@ -37,6 +35,7 @@ from serving.exchange import Exchange, Observer, current
 from serving.front import Front, Limits
 from serving.lane import Route
 from serving.listening import show
+from serving.logs import Access, Format, configure
 from serving.metrics import exposition
 from serving.model import BundleModel
 from serving.repository import BundleRepository, Extension, FeaturesOf, Source, Versions, routes, show_bundle
@@ -56,6 +55,7 @@ from serving.sdk import (
     ServerNotReady,
     grpc_predict_v2_pb2_grpc,
 )
+from serving.tracing import traces_if_asked
 from serving.wire import serving_with, sweep
 from serving.workers import CONTROL
 
@@ -66,27 +66,6 @@ FLUSH_SECONDS = 5
 LIMITS = Limits()
 PLATFORM = "onnxruntime_onnx"
 """Triton's name for what runs the graph."""
-
-
-class Mistakes(logging.Filter):
-    """Keeps what clients did wrong out of the log: they are told in the response."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        kind = record.exc_info[0] if record.exc_info else None
-        return kind is None or not issubclass(kind, (InvalidInput, ModelNotFound))
-
-
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "filters": {"mistakes": {"()": Mistakes}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["mistakes"]}},
-    "loggers": {
-        name: {"handlers": ["stderr"], "level": "WARNING", "propagate": False}
-        for name in ("kserve", "kserve.trace", "uvicorn", "grpc")
-    },
-}
 
 
 class BundleDataPlane(DataPlane):
@@ -139,6 +118,8 @@ class Options:
     limits: Limits = LIMITS
     shared: bool = False
     """Other workers answer on the same ports."""
+    log_format: Format = "line"
+    access_log: Access = "errors"
     drain_seconds: float = 0.0
     """How long a server that was told to leave still takes requests: a load balancer learns of it late."""
 
@@ -169,7 +150,7 @@ class RestServer(RESTServer):
         repository: BundleRepository,
         extension: Extension | None = None,
         limits: Limits = LIMITS,
-        recorder: Recorder | None = None,
+        observer: Observer | None = None,
         announce: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(
@@ -177,7 +158,7 @@ class RestServer(RESTServer):
             timeout_keep_alive=int(limits.keep_alive_seconds),
         )  # fmt: skip
         self._limits = limits
-        self.front = Front(self.create_application(), Observer(recorder), limits)
+        self.front = Front(self.create_application(), observer or Observer(), limits)
         repository.on_change = self._take_routes
         self._take_routes(routes(repository.models))
         self.config.app = self.front
@@ -317,7 +298,7 @@ class GrpcServer(GRPCServer):
 class Server(ModelServer):
     """KServe's model server on ports of our choice; `start` returns after SIGTERM or SIGINT, with nothing left open."""
 
-    def __init__(self, options: Options, repository: BundleRepository, recorder: Recorder | None) -> None:
+    def __init__(self, options: Options, repository: BundleRepository, observer: Observer) -> None:
         super().__init__(
             registered_models=repository, enable_grpc=options.grpc_address is not None, grace_period=GRACE_SECONDS
         )
@@ -326,7 +307,7 @@ class Server(ModelServer):
         self._repository = repository
         self._options = options
         self._rest_server = RestServer(
-            self.dataplane, repository, self._extension, options.limits, recorder, lambda: self._answers.set()
+            self.dataplane, repository, self._extension, options.limits, observer, lambda: self._answers.set()
         )
 
     def start(self, models: Sequence[BundleModel] = ()) -> None:
@@ -380,14 +361,16 @@ def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | N
     Raises:
         FairleadError: nothing was served; the message says why.
     """
-    logging.config.dictConfig(LOGGING)
+    configure(options.log_format, options.access_log)
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")  # the SDK's endpoints use it
     np.seterr(over="ignore")  # a number beyond FP32 becomes infinite, and is refused as such
-    recorder = Recorder.open(record_settings())
+    recorder, traces = Recorder.open(record_settings()), traces_if_asked()
     try:
         repository = BundleRepository(sources, features_of, versions, recorder)
         repository.open_all()
-        Server(options, repository, recorder).start()
+        Server(options, repository, Observer(recorder, traces)).start()
     finally:
         if recorder is not None:
             recorder.close(FLUSH_SECONDS)
+        if traces is not None:
+            traces.close()
