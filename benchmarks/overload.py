@@ -39,13 +39,13 @@ def main() -> None:
         with running((OURS,), folder / "bundle", folder, cores.server) as (child,):
             requests = ONE_ROW.requests(child)
             write_bodies(requests, folder / "bodies")
-            print("load             connections   answers/s   refused/s   p50 ms   p99 ms")
+            print("load             connections   answers/s   refused/s   p50 ms   p99 ms   lost")
             for load, connections in STEPS:
                 figure = step(child, folder / "bodies", len(requests), requests[0].path, connections, options.seconds)
                 figures[load] = figure
                 print(
                     f"{load:<16} {connections:11d} {figure['answered']:11.0f} {figure['refused']:11.0f} "
-                    f"{figure['p50_ms']:8.2f} {figure['p99_ms']:8.2f}"
+                    f"{figure['p50_ms']:8.2f} {figure['p99_ms']:8.2f} {figure['lost']:6d}"
                 )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
@@ -57,9 +57,8 @@ def step(child: Child, bodies: Path, count: int, path: str, connections: int, se
     command += ["Content-Type", "application/json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
-    if found["lost"]:
-        raise SystemExit(f"{found['lost']} requests were lost: {done.stdout}")
     return {
+        "lost": found["lost"],
         "answered": (found["requests"] - found["refused"]) / found["seconds"],
         "refused": found["refused"] / found["seconds"],
         "p50_ms": found["p50_ms"],
