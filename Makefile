@@ -44,10 +44,10 @@ render: .venv/dev  ## Write the rendered files
 	@$(BIN)/fairlead render
 
 lock: $(UV)  ## Resolve the locks anew
-	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-annotate --no-header -o requirements/runtime.txt
-	$(UV) pip compile -q pyproject.toml --group dev --universal --generate-hashes --no-annotate --no-header \
+	$(UV) pip compile -q pyproject.toml --universal --generate-hashes -c requirements/constraints.txt --no-annotate --no-header -o requirements/runtime.txt
+	$(UV) pip compile -q pyproject.toml --group dev --universal --generate-hashes -c requirements/constraints.txt --no-annotate --no-header \
 		-c requirements/runtime.txt -o requirements/dev.txt
-	$(UV) pip compile -q --group bench-peers --universal --generate-hashes --no-annotate --no-header \
+	$(UV) pip compile -q --group bench-peers --universal --generate-hashes -c requirements/constraints.txt --no-annotate --no-header \
 		-o requirements/bench-peers.txt
 
 clean:  ## Remove the environments and the demo's home
