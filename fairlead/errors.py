@@ -21,6 +21,14 @@ class FeatureError(FairleadError):
     """A feature definition, a feature table or the online store is not as declared."""
 
 
+class StoreDownError(FeatureError):
+    """The online store cannot be reached, or does not answer as Feast's store would."""
+
+
+class DeadlineError(FeatureError):
+    """The online store did not answer in time."""
+
+
 class TrainingError(FairleadError):
     """There is nothing to train on, or a candidate cannot be fitted."""
 

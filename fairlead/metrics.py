@@ -53,9 +53,6 @@ FEATURES_UNAVAILABLE = Metric(
 LOOKUP_SECONDS = Metric(
     "fairlead_feature_lookup_seconds", "histogram", ("model", "version"), "One look-up of a request."
 )
-FEATURE_CACHE = Metric(
-    "fairlead_feature_cache_total", "counter", ("model", "version", "result"), "Entities looked up. result: hit, miss."
-)
 MODEL_INFO = Metric(
     "fairlead_model_info",
     "gauge",
@@ -86,7 +83,6 @@ SERVER = (
     FEATURES_MISSING,
     FEATURES_UNAVAILABLE,
     LOOKUP_SECONDS,
-    FEATURE_CACHE,
     MODEL_INFO,
     LOADS,
     RECORDS_WAITING,

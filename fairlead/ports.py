@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from fairlead.features.lookup import Looked, LookupPlan
     from fairlead.records.reading import PredictionEvent
 
 
@@ -66,7 +67,7 @@ class TableStore(Protocol):
 
 
 class FeatureStore(Protocol):
-    """Feature views and services of one dataset, offline and online."""
+    """Feature views and services of one dataset: joined offline, published online."""
 
     def describe(self, service: str) -> "ServiceDescription":
         """The views, features and entities of a service.
@@ -93,11 +94,31 @@ class FeatureStore(Protocol):
         """
         ...
 
-    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        """`<view>__<feature>` → one value an entity row; None where missing or older than the view's TTL.
+    def plan(self, service: str) -> "LookupPlan":
+        """What a reader needs to know of a service; it must have been registered.
 
         Raises:
-            FeatureError: no such service, an entity key is missing, or the store cannot be read.
+            FeatureError: no such service, or it cannot be read without Feast.
+        """
+        ...
+
+
+class OnlineReader(Protocol):
+    """Reads the looked-up inputs of one model; several threads call it at once."""
+
+    def read(self, keys: Mapping[str, Sequence[Any]], asked_at: datetime, deadline_seconds: float) -> "Looked":
+        """The looked-up inputs of some rows, in their order.
+
+        Args:
+            keys: join key → one value a row; those that no view needs are ignored. A value that is None or of another
+                type than the key's belongs to no entity.
+            asked_at: decides which rows have expired: those older than `asked_at` minus their view's TTL.
+            deadline_seconds: how long the read may take.
+
+        Raises:
+            StoreDownError: the store cannot be read.
+            DeadlineError: it did not answer in time.
+            FeatureError: a key is missing, or the store holds something that an input cannot take.
         """
         ...
 

@@ -6,17 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
 from serving.listening import check_free, listen, show
 from serving.workers import CONTROL, Supervisor
-
-if TYPE_CHECKING:
-    from serving.model import OnlineFeatures
 
 EXIT_NOT_SERVED = 2
 LARGEST_PORT = 65535
@@ -44,6 +39,7 @@ def _serve(options: argparse.Namespace) -> None:
     if options.grpc_port and not shared:
         check_free(options.host, options.grpc_port)
     from serving.front import Limits
+    from serving.lookup import open_reader
     from serving.server import Options, run
     from serving.sources import source
 
@@ -57,7 +53,7 @@ def _serve(options: argparse.Namespace) -> None:
     run(
         [source(uri) for uri in options.bundle],
         Options(listener, grpc_address, limits, shared, options.log_format, options.access_log, options.drain_seconds),
-        features_of=_feast if options.feature_store == "feast" else None,
+        reader_of=open_reader if options.feature_store == "feast" else None,
         versions=options.versions,
     )
 
@@ -133,14 +129,6 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > LARGEST_PORT:
         raise argparse.ArgumentTypeError(f"must be a port from 0 to {LARGEST_PORT}, but is {text!r}")
     return int(text)
-
-
-@cache
-def _feast(dataset: str) -> "OnlineFeatures":
-    from fairlead.adapters.feast import FeastFeatures
-    from fairlead.settings import from_environment
-
-    return FeastFeatures(from_environment(), dataset)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

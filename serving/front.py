@@ -12,8 +12,8 @@ import orjson
 from fairlead.errors import SpoolFullError
 from serving.exchange import Exchange, Observer, current
 from serving.lane import INLINE_BYTES, Answer, NotForTheLane, Route, answer
-from serving.model import FeaturesUnavailable
 from serving.tracing import TRACEPARENT
+from serving.unavailable import FeaturesUnavailable
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

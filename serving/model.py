@@ -5,42 +5,25 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fairlead.errors import BundleError, FairleadError, SpoolFullError
+from fairlead.errors import BundleError, SpoolFullError
 from fairlead.packaging.session import INPUT, OUTPUT, ScoringSession
 from fairlead.packaging.signature import Matrix
+from fairlead.ports import OnlineReader
 from serving.columns import TEXT, check_names, read_asked_at, request_columns, show
 from serving.exchange import Exchange, current
 from serving.ids import new_id
+from serving.lookup import Lookup
 from serving.recording import RequestRecorder
-from serving.sdk import InferRequest, InferResponse, InvalidInput, Model, ServerNotReady, to_http_parameters
+from serving.sdk import InferRequest, InferResponse, InvalidInput, Model, to_http_parameters
 from serving.tensors import by_name, numbers, read_columns, read_matrix, respond
+from serving.unavailable import Unavailable
 
 V1_KEYS = ("instances", "parameters")
-
-
-class OnlineFeatures(Protocol):
-    """The part of `fairlead.ports.FeatureStore` that serving needs; several threads call it at once."""
-
-    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        """`<view>__<feature>` → one value an entity row; None where missing or older than the view's TTL."""
-        ...
-
-
-class Unavailable(ServerNotReady):
-    """A model that cannot answer now: 503, or UNAVAILABLE over gRPC."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__()
-        self.reason = self.error_msg = reason
-
-
-class FeaturesUnavailable(Unavailable):
-    """The feature store cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -153,28 +136,36 @@ class ColumnsModel(BundleModel):
 
     output_names = ("score", "decision")
 
-    def __init__(self, session: ScoringSession, features: OnlineFeatures | None) -> None:
+    def __init__(self, session: ScoringSession, reader: OnlineReader | None) -> None:
         """Put a bundle under its model's name.
+
+        Args:
+            session: the bundle, opened.
+            reader: reads the signature's looked-up inputs, in their order; None if there are none.
 
         Raises:
             BundleError: the bundle needs features, but there is no store; or it takes no column at all.
         """
         super().__init__(session.bundle.model, session)
-        self._features = features
         self.columns = request_columns(session.bundle.signature)
-        self._looked_up = [item.name for item in session.bundle.signature.inputs if item.source == "feature"]
+        self._lookup = Lookup(session.bundle, reader) if session.bundle.signature.looked_up else None
         if not self.columns:
             raise BundleError(f"{self.name}: a model must take at least one column from its caller")
-        if self._looked_up and features is None:
-            service = session.bundle.feature_service
-            raise BundleError(
-                f"{self.name}: needs {len(self._looked_up)} features of {service}, but has no feature store"
-            )
 
     @property
     def looks_up(self) -> bool:
         """Whether an answer needs a read of the feature store."""
-        return bool(self._looked_up)
+        return self._lookup is not None
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """View → for how many rows it had no value since the start."""
+        return self._lookup.missing if self._lookup else {}
+
+    @property
+    def unavailable(self) -> int:
+        """How many reads of the online store have failed since the start."""
+        return self._lookup.unavailable if self._lookup else 0
 
     def matrix(self, columns: Mapping[str, Sequence[Any]], asked_at: datetime) -> Matrix:
         """Encode checked request columns together with the features that are looked up for them.
@@ -184,8 +175,8 @@ class ColumnsModel(BundleModel):
         """
         if (exchange := current.get()) is not None:
             exchange.columns = columns
-        features = self._look_up(columns, asked_at) if self._looked_up else {}
-        return self.session.bundle.signature.matrix({**columns, **features})
+        looked_up = self._lookup.read(columns, asked_at) if self._lookup else None
+        return self.session.bundle.signature.matrix(columns, looked_up)
 
     def _asked_at(self, parameters: Mapping[str, Any]) -> datetime:
         asked_at = read_asked_at(parameters)
@@ -193,21 +184,10 @@ class ColumnsModel(BundleModel):
             exchange.asked_at = asked_at
         return asked_at or datetime.now(UTC)
 
-    def _look_up(self, columns: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        assert self._features is not None, "checked when made"
-        bundle = self.session.bundle
-        keys = {name: columns[name] for name in bundle.signature.entities}
-        try:
-            found = self._features.online(bundle.feature_service, keys, asked_at)
-        except (FairleadError, OSError) as error:
-            raise FeaturesUnavailable(f"the features of {self.name} cannot be looked up: {error}") from error
-        if keys:
-            return found
-        rows = len(next(iter(columns.values())))  # without keys the store answers once, for all rows
-        return {name: list(values) * rows for name, values in found.items()}
-
     def warm_up(self) -> None:
-        self.session.scores(self.matrix({name: [None] for name in self.columns}, datetime.now(UTC)))
+        columns = {name: [None] for name in self.columns}
+        looked_up = self._lookup.warm_up(columns) if self._lookup else None
+        self.session.scores(self.session.bundle.signature.matrix(columns, looked_up))
 
     def read(self, request: InferRequest) -> Matrix:
         asked_at = self._asked_at(to_http_parameters(request.parameters or {}))

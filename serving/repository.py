@@ -11,17 +11,17 @@ from fairlead.packaging.bundle import BUNDLE_FILE, Bundle, read_bundle
 from fairlead.packaging.session import ScoringSession
 from fairlead.records.recorder import Recorder
 from serving.lane import Route
+from serving.lookup import ReaderOf
 from serving.metrics import metric
-from serving.model import BundleModel, ColumnsModel, FeaturesUnavailable, OnlineFeatures, VectorModel
+from serving.model import BundleModel, ColumnsModel, VectorModel
 from serving.recording import RequestRecorder
 from serving.sdk import InvalidInput, ModelNotFound, ModelRepository, ModelRepositoryExtension
+from serving.unavailable import FeaturesUnavailable
 
 VECTOR = "-vector"
 DEPTH = 3
 """A source is a bundle, a folder of versions, or a folder of models with their versions."""
 
-FeaturesOf = Callable[[str], OnlineFeatures]
-"""Dataset → its feature store."""
 Versions = Literal["latest", "all"]
 
 
@@ -55,7 +55,7 @@ class BundleRepository(ModelRepository):
     def __init__(
         self,
         sources: Sequence[Source],
-        features_of: FeaturesOf | None,
+        reader_of: ReaderOf | None,
         versions: Versions,
         recorder: Recorder | None = None,
     ) -> None:
@@ -63,14 +63,14 @@ class BundleRepository(ModelRepository):
 
         Args:
             sources: where bundles are looked for, each time.
-            features_of: where bundles look features up; None: nowhere.
+            reader_of: what bundles look features up with; None: nothing.
             versions: which versions of a model are loaded where a source has several.
             recorder: keeps a record of each answer; None: none is kept.
         """
         super().__init__()
         self._recorder = recorder
         self._sources = sources
-        self._features_of = features_of
+        self._reader_of = reader_of
         self._versions = versions
         self._loaded: dict[str, dict[str, tuple[BundleModel, BundleModel]]] = {}
         self.on_change: Callable[[Mapping[str, Route]], None] = lambda routes: None
@@ -155,9 +155,8 @@ class BundleRepository(ModelRepository):
 
     def _open_one(self, folder: Path) -> tuple[BundleModel, BundleModel]:
         session = ScoringSession.open(folder)
-        needed = any(item.source == "feature" for item in session.bundle.signature.inputs)
-        features = self._features_of(session.bundle.dataset) if self._features_of and needed else None
-        columns, vector = ColumnsModel(session, features), VectorModel(session)
+        reader = self._reader_of(session.bundle) if self._reader_of and session.bundle.signature.looked_up else None
+        columns, vector = ColumnsModel(session, reader), VectorModel(session)
         try:
             columns.load()
             vector.load()

@@ -36,9 +36,10 @@ from serving.front import Front, Limits
 from serving.lane import Route
 from serving.listening import show
 from serving.logs import Access, Format, configure
+from serving.lookup import ReaderOf
 from serving.metrics import exposition
 from serving.model import BundleModel
-from serving.repository import BundleRepository, Extension, FeaturesOf, Source, Versions, routes, show_bundle
+from serving.repository import BundleRepository, Extension, Source, Versions, routes, show_bundle
 from serving.sdk import (
     INFERENCE_CONTENT_LENGTH_HEADER,
     MAX_GRPC_MESSAGE_LENGTH,
@@ -355,7 +356,7 @@ class Server(ModelServer):
         return None
 
 
-def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | None, versions: Versions) -> None:
+def run(sources: Sequence[Source], options: Options, reader_of: ReaderOf | None, versions: Versions) -> None:
     """Serve bundles until SIGTERM or SIGINT.
 
     Raises:
@@ -366,7 +367,7 @@ def run(sources: Sequence[Source], options: Options, features_of: FeaturesOf | N
     np.seterr(over="ignore")  # a number beyond FP32 becomes infinite, and is refused as such
     recorder, traces = Recorder.open(record_settings()), traces_if_asked()
     try:
-        repository = BundleRepository(sources, features_of, versions, recorder)
+        repository = BundleRepository(sources, reader_of, versions, recorder)
         repository.open_all()
         Server(options, repository, Observer(recorder, traces)).start()
     finally:

@@ -1,20 +1,17 @@
 """Feature views and services on Feast."""
 
 import logging
-import sqlite3
-import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from ruamel.yaml import YAML
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.feature_store_yaml import read_feature_store
 from fairlead.errors import FeatureError
 from fairlead.features.definitions import load_module
+from fairlead.features.lookup import JoinKey, KeyKind, LookupPlan, LookupView
 from fairlead.settings import Settings
 from fairlead.spec.dataset import did_you_mean
 from fairlead.tables.engine import connect
@@ -27,8 +24,8 @@ if TYPE_CHECKING:
 DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL = "__dummy_id", ""
 """Feast's key of a view without entities (feast.feature_view)."""
 
-NOBODY = {str: "", int: -(2**63)}
-"""Stands for a missing entity key, or one of another type: Feast wants a value, and no entity has these."""
+SERIALIZATION_VERSION: Literal[3] = 3
+"""Of entity keys: the one that Feast still writes."""
 
 
 @dataclass(frozen=True)
@@ -80,56 +77,18 @@ class FeastFeatures:
             self._clear(store, views)
         return sum(self._publish(store, view, versions[_table(view)], start, end) for view in views)
 
-    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        wanted = self.describe(service).entities
-        missing = [name for name in wanted if name not in keys]
-        if missing:
-            raise FeatureError(f"entity key {missing[0]!r} is required, but missing; required are {', '.join(wanted)}")
-        lengths = {name: len(keys[name]) for name in wanted}
-        if len(set(lengths.values())) > 1:
-            raise FeatureError(f"entity keys must have one value a row each, but their lengths are {lengths}")
-        kinds = self._key_types(service)
-        rows = {name: [_key(value, kinds[name]) for value in keys[name]] for name in wanted}
-        # The online store's own read, view by view: FeatureStore.get_online_features parses the registry anew for
-        # every request, 40 ms for eight views, and leaves values that have expired.
-        answers: dict[str, list[Any]] = {}
-        for view in self._registered(service):
-            answers.update(self._read(view, rows, asked_at))
-        return answers
-
-    def _read(self, view: "FeatureView", rows: Mapping[str, list[Any]], asked_at: datetime) -> dict[str, list[Any]]:
-        from feast.type_map import feast_value_type_to_python_type
-
-        store, features = self._store({}), [field.name for field in view.features]
-        oldest = asked_at - view.ttl if view.ttl else None
-        try:
-            found = store._get_provider().online_read(store.config, view, self._entity_keys(view, rows), features)
-        except sqlite3.Error as error:
-            raise FeatureError(f"the online store of {view.name} cannot be read: {error}") from None
-        columns: dict[str, list[Any]] = {f"{view.name}__{name}": [] for name in features}
-        for moment, values in found:
-            fresh = values if moment is not None and (oldest is None or _in_utc(moment) >= oldest) else None
-            for name in features:
-                value = fresh.get(name) if fresh else None
-                columns[f"{view.name}__{name}"].append(feast_value_type_to_python_type(value) if value else None)
-        return columns
-
-    def _entity_keys(self, view: "FeatureView", rows: Mapping[str, list[Any]]) -> list[Any]:
-        """One key a row; a view without entities has the same for all."""
-        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-        from feast.protos.feast.types.Value_pb2 import Value
-
-        count = len(next(iter(rows.values()), [None]))
-        names = self._join_keys(view) or [DUMMY_ENTITY_ID]
-        columns = {name: rows.get(name, [DUMMY_ENTITY_VAL] * count) for name in names}
-        field = {str: "string_val", int: "int64_val"}
-        return [
-            EntityKey(
-                join_keys=names,
-                entity_values=[Value(**{field[type(column[row])]: column[row]}) for column in columns.values()],
-            )
-            for row in range(count)
-        ]
+    def plan(self, service: str) -> LookupPlan:
+        config = self._store({}).config
+        if config.registry.enable_online_feature_view_versioning:
+            raise FeatureError("registry.enable_online_feature_view_versioning must be false: versions move tables")
+        if config.entity_key_serialization_version != SERIALIZATION_VERSION:
+            found = config.entity_key_serialization_version
+            raise FeatureError(f"entity_key_serialization_version must be {SERIALIZATION_VERSION}, but is {found}")
+        return LookupPlan(
+            project=config.project,
+            entity_key_serialization_version=SERIALIZATION_VERSION,
+            views=tuple(lookup_view(view) for view in self._registered(service)),
+        )
 
     def _publish(
         self, store: "feast.FeatureStore", view: "FeatureView", version: int, start: datetime | None, end: datetime
@@ -177,9 +136,7 @@ class FeastFeatures:
         from feast.repo_config import RepoConfig
 
         logging.getLogger("feast").setLevel(logging.ERROR)
-        path = self._settings.feature_store
-        text = string.Template(path.read_text(encoding="utf-8")).substitute(self._settings.environ())
-        config = YAML(typ="safe").load(text)
+        path, config = self._settings.feature_store, read_feature_store(self._settings)
         config["offline_store"]["versions"] = dict(versions)
         return FeatureStore(config=RepoConfig(**config, repo_path=path.parent))
 
@@ -188,7 +145,7 @@ class FeastFeatures:
         return connect().con
 
     def _registered(self, service: str) -> "list[FeatureView]":
-        """The views as they were applied: only those know the types of their keys."""
+        """The views as they were applied."""
         if service not in self._applied:
             store = self._store({})
             names = [view.name for view in self._views(service)]
@@ -211,14 +168,6 @@ class FeastFeatures:
             raise FeatureError(f"feature service {name!r}" + did_you_mean(name, services))
         return services[name]
 
-    def _key_types(self, service: str) -> dict[str, type]:
-        """Join key → its type in Python: whole numbers, or text."""
-        from feast.value_type import ValueType
-
-        whole = {ValueType.INT32, ValueType.INT64}
-        entities = [entity for view in self._views(service) for entity in self._entities(view)]
-        return {entity.join_key: int if entity.value_type in whole else str for entity in entities}
-
     def _entities(self, view: "FeatureView") -> "list[feast.Entity]":
         """Of a view as its file declares it: the view itself knows its keys only once it has been applied."""
         return [self._objects[f"Entity:{name}"] for name in view.entities if f"Entity:{name}" in self._objects]
@@ -231,14 +180,20 @@ class FeastFeatures:
         return [self._objects[f"FeatureView:{name}"] for name in names]
 
 
-def _in_utc(moment: datetime) -> datetime:
-    """Feast's SQLite store answers with naive times, in UTC."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _key(value: Any, kind: type) -> Any:
-    plain = value.item() if isinstance(value, np.generic) else value
-    return plain if type(plain) is kind else NOBODY[kind]
+def lookup_view(view: "FeatureView") -> LookupView:
+    """What reading a registered view online needs: only those know the types of their keys."""
+    keys = {column.name: column.dtype.to_value_type().name for column in view.entity_columns}
+    keys.pop(DUMMY_ENTITY_ID, None)
+    unknown = next((name for name, kind in keys.items() if kind not in get_args(KeyKind)), None)
+    if unknown is not None:
+        kinds = ", ".join(get_args(KeyKind))
+        raise FeatureError(f"entity key {unknown!r} of {view.name} must be {kinds}, but is {keys[unknown]}")
+    return LookupView(
+        name=view.name,
+        keys=tuple(JoinKey.model_validate({"name": name, "kind": kind}) for name, kind in sorted(keys.items())),
+        ttl_seconds=view.ttl.total_seconds() if view.ttl else None,
+        features=tuple(field.name for field in view.features),
+    )
 
 
 def _table(view: "FeatureView") -> str:

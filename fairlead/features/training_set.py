@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ibis
 
 from fairlead.errors import TrainingError
+from fairlead.features.lookup import LookupPlan
 from fairlead.ports import FeatureStore, TableStore
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.tables.engine import connect, open_tables
@@ -44,6 +45,8 @@ class TrainingSet:
     """The looked-up columns, in the order of the service."""
     timezone: str = "UTC"
     """In which days begin."""
+    lookup: LookupPlan | None = None
+    """How the features are read online."""
 
     def days(self, split: str) -> list[str]:
         """The day on which each row of a period was asked about."""
@@ -57,7 +60,8 @@ class TrainingSet:
         """Write into a new folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.rows.to_parquet(folder / ROWS_FILE, index=False)
-        meta = {"entities": self.entities, "features": self.features, "timezone": self.timezone}
+        lookup = self.lookup and self.lookup.model_dump(mode="json")
+        meta = {"entities": self.entities, "features": self.features, "timezone": self.timezone, "lookup": lookup}
         (folder / META_FILE).write_text(json.dumps(meta), encoding="utf-8")
 
     @classmethod
@@ -65,7 +69,10 @@ class TrainingSet:
         """Read what `save` wrote."""
         import pandas as pd
 
-        return cls(pd.read_parquet(folder / ROWS_FILE), **json.loads((folder / META_FILE).read_text(encoding="utf-8")))
+        meta = json.loads((folder / META_FILE).read_text(encoding="utf-8"))
+        lookup = meta.pop("lookup")
+        plan = lookup and LookupPlan.model_validate(lookup)
+        return cls(pd.read_parquet(folder / ROWS_FILE), lookup=plan, **meta)
 
 
 def rows_asked_between(
@@ -147,4 +154,5 @@ def build_training_set(
     log.info("joining %s rows with %d features", f"{len(rows):,}", len(service.features))
     joined = features.historical(model.features, rows, feature_tables)
     log.info("%s rows × %d features", f"{len(joined):,}", len(service.features))
-    return TrainingSet(joined, service.entities, service.features, dataset.timezone)
+    plan = features.plan(model.features)
+    return TrainingSet(joined, service.entities, service.features, dataset.timezone, plan)

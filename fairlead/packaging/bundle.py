@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fairlead.errors import BundleError, HomeError
+from fairlead.features.lookup import LookupPlan
 from fairlead.lineage.digest import hash_file
 from fairlead.packaging.signature import Signature
 from fairlead.spec.model import ServingSpec
@@ -34,6 +35,8 @@ class Bundle(BaseModel):
     threshold: float
     """A score at or above it is a yes."""
     feature_service: str
+    lookup: LookupPlan | None = None
+    """How a server reads that service; None: it cannot, and takes finished vectors only."""
     serving: ServingSpec = ServingSpec()
     dataset: str
     as_of: str

@@ -57,6 +57,7 @@ def package(
         signature=record.signature,
         threshold=record.threshold,
         feature_service=model.features,
+        lookup=training_set.lookup,
         serving=model.serving,
         dataset=model.dataset,
         spec_digest=hash_json(model.model_dump(mode="json")),

@@ -56,37 +56,58 @@ class Signature(BaseModel):
         known = [item.name for item in self.inputs if item.source == "request"]
         return known + [name for name in self.entities if name not in known]
 
-    def matrix(self, columns: Mapping[str, Sequence[Any]]) -> Matrix:
+    @property
+    def looked_up(self) -> list[Input]:
+        """The inputs that a server looks up."""
+        return [item for item in self.inputs if item.source == "feature"]
+
+    def matrix(self, columns: Mapping[str, Sequence[Any]], looked_up: Matrix | None = None) -> Matrix:
         """Encode columns: shape [n, d], float32; a missing number is its default or NaN, an unknown category -1.
+
+        Args:
+            columns: values by name; those of looked-up inputs only where `looked_up` is not given.
+            looked_up: the looked-up inputs as an `OnlineReader` gives them, shape [n, f], or [1, f] for all rows.
 
         Raises:
             BundleError: a column is missing, of another length, or holds something that is no number.
         """
-        missing = [item.name for item in self.inputs if item.name not in columns]
+        sent = [item for item in self.inputs if looked_up is None or item.source == "request"]
+        missing = [item.name for item in sent if item.name not in columns]
         if missing:
             raise BundleError(f"column {missing[0]!r} is required, but missing; required are {', '.join(self.names)}")
-        rows = len(columns[self.inputs[0].name])
+        rows = len(columns[sent[0].name]) if sent else 0 if looked_up is None else len(looked_up)
         result = np.empty((rows, len(self.inputs)), dtype=np.float32)
+        found = 0
         for index, item in enumerate(self.inputs):
-            values = columns[item.name]
-            if len(values) != rows:
-                raise BundleError(
-                    f"column {item.name!r} must have {rows} values like the others, but has {len(values)}"
-                )
-            result[:, index] = _codes(item, values) if item.kind == "category" else _numbers(item, values)
+            if looked_up is not None and item.source == "feature":
+                result[:, index] = looked_up[:, found]
+                found += 1
+            else:
+                result[:, index] = _encode_rows(item, columns[item.name], rows)
+            if item.default is not None and item.kind == "number":
+                numbers = result[:, index]
+                numbers[np.isnan(numbers)] = item.default
         return result
+
+
+def _encode_rows(item: Input, values: Sequence[Any], rows: int) -> npt.NDArray[np.float32]:
+    if len(values) != rows:
+        raise BundleError(f"column {item.name!r} must have {rows} values like the others, but has {len(values)}")
+    return encode(item, values)
+
+
+def encode(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
+    """One column: codes of categories, or numbers with NaN for those missing; no default yet.
+
+    Raises:
+        BundleError: a number is expected, and something else there.
+    """
+    return _codes(item, values) if item.kind == "category" else _as_float32(item, values)
 
 
 def _codes(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
     code = {category: float(index) for index, category in enumerate(item.categories)}
     return np.fromiter((code.get(value, UNKNOWN_CATEGORY) for value in values), dtype=np.float32, count=len(values))
-
-
-def _numbers(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:
-    numbers = _as_float32(item, values)
-    if item.default is not None:
-        numbers[np.isnan(numbers)] = item.default
-    return numbers
 
 
 def _as_float32(item: Input, values: Sequence[Any]) -> npt.NDArray[np.float32]:

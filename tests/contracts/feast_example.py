@@ -1,7 +1,9 @@
 """A Feast repository in a folder, declared with the plain values that the store in memory takes."""
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,16 @@ import pyarrow as pa
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.feast import FeastFeatures
-from fairlead.adapters.memory_features import MemoryView
+from fairlead.adapters.online import open_reader
+from fairlead.adapters.online_memory import MemoryView
+from fairlead.packaging.signature import Input
 from fairlead.settings import laptop
 
 REPO = Path(__file__).parents[2]
 DATASET = "trips"
+SKIES = ["clear", "fog"]
+SECONDS = 30.0
+"""More than any read takes."""
 TYPES = {float: pa.float64(), str: pa.string(), int: pa.int64()}
 FEAST_TYPES = {pa.float64(): "Float64", pa.string(): "String", pa.int64(): "Int64"}
 IMPORTS = """
@@ -25,7 +32,32 @@ from feast.types import Float64, Int64, String
 """
 
 
-def open_store(folder: Path, views: Sequence[MemoryView], services: Mapping[str, Sequence[str]]) -> FeastFeatures:
+class PublishedFeatures(FeastFeatures):
+    """Features as they are published, and read with what a server reads them with."""
+
+    def __init__(self, folder: Path) -> None:
+        self._laptop = laptop(folder / "home", folder / "repo")
+        super().__init__(self._laptop, DATASET)
+
+    def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
+        """`<view>__<feature>` → one value a row: text, or a number in FP32; None where there is none."""
+        inputs = [_input(name) for name in self.describe(service).features]
+        values = open_reader(self._laptop, self.plan(service), inputs).read(keys, asked_at, SECONDS).values
+        return {item.name: _plain(item, values[:, index].tolist()) for index, item in enumerate(inputs)}
+
+
+def _input(name: str) -> Input:
+    kind = "category" if name.endswith("__sky") else "number"
+    return Input(name=name, source="feature", kind=kind, categories=SKIES if kind == "category" else [])
+
+
+def _plain(item: Input, values: list[float]) -> list[Any]:
+    if item.kind == "category":
+        return [None if value < 0 else item.categories[int(value)] for value in values]
+    return [None if math.isnan(value) else value for value in values]
+
+
+def open_store(folder: Path, views: Sequence[MemoryView], services: Mapping[str, Sequence[str]]) -> PublishedFeatures:
     """Write the repository and its tables, and register it; nothing is online yet."""
     repo = folder / "repo"
     (repo / "feature_repo" / DATASET).mkdir(parents=True)
@@ -39,9 +71,9 @@ def open_store(folder: Path, views: Sequence[MemoryView], services: Mapping[str,
     return store
 
 
-def reopen(folder: Path) -> FeastFeatures:
+def reopen(folder: Path) -> PublishedFeatures:
     """The same store, as another process sees it."""
-    return FeastFeatures(laptop(folder / "home", folder / "repo"), DATASET)
+    return PublishedFeatures(folder)
 
 
 def write(folder: Path, view: MemoryView) -> int:

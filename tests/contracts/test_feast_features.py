@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fairlead.adapters.feast import FeastFeatures
-from fairlead.adapters.memory_features import MemoryView
+from fairlead.adapters.online_memory import MemoryView
 from fairlead.errors import FeatureError
 from tests.contracts import feast_example as example
+from tests.contracts.feast_example import PublishedFeatures
 
 MIDNIGHT = datetime(2013, 10, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(folder: Path) -> FeastFeatures:
+def store(folder: Path) -> PublishedFeatures:
     return example.open_store(folder, VIEWS, SERVICES)
 
 
@@ -63,22 +63,23 @@ def keys() -> dict[str, list[Any]]:
     return {"origin": [origin for origin, _ in pairs], "dest": [dest for _, dest in pairs]}
 
 
-def offline(store: FeastFeatures, now: datetime, versions: dict[str, int] = VERSIONS) -> dict[str, list[Any]]:
+def offline(store: PublishedFeatures, now: datetime, versions: dict[str, int] = VERSIONS) -> dict[str, list[Any]]:
     rows = pd.DataFrame(keys()).assign(event_timestamp=pd.Timestamp(now))
     joined = store.historical("trip_v1", rows, versions)
-    found = joined[store.describe("trip_v1").features].astype(object)
-    return found.where(found.notna(), None).to_dict("list")
+    found = joined[store.describe("trip_v1").features]
+    narrow = found.astype(dict.fromkeys(found.select_dtypes("number"), np.float32)).astype(object)
+    return narrow.where(found.notna(), None).to_dict("list")
 
 
-def online(store: FeastFeatures, now: datetime) -> dict[str, list[Any]]:
+def online(store: PublishedFeatures, now: datetime) -> dict[str, list[Any]]:
     return store.online("trip_v1", keys(), now)
 
 
-def publish(store: FeastFeatures, start: datetime | None, end: datetime) -> int:
+def publish(store: PublishedFeatures, start: datetime | None, end: datetime) -> int:
     return store.publish("trip_v1", VERSIONS, start, end)
 
 
-def test_a_service_says_which_entities_features_and_tables_it_has(store: FeastFeatures) -> None:
+def test_a_service_says_which_entities_features_and_tables_it_has(store: PublishedFeatures) -> None:
     service = store.describe("trip_v1")
     assert (service.name, service.entities) == ("trip_v1", ["dest", "origin"])
     assert service.features == [
@@ -90,7 +91,7 @@ def test_a_service_says_which_entities_features_and_tables_it_has(store: FeastFe
     assert service.tables == [example.table(name) for name in ("network", "weather", "route")]
 
 
-def test_what_is_looked_up_online_is_what_training_saw(store: FeastFeatures) -> None:
+def test_what_is_looked_up_online_is_what_training_saw(store: PublishedFeatures) -> None:
     seen = []
     for now in (at(0), at(5), at(17.5), at(47), at(60)):
         publish(store, None, now)
@@ -100,7 +101,7 @@ def test_what_is_looked_up_online_is_what_training_saw(store: FeastFeatures) -> 
     assert len(set(seen)) > 5
 
 
-def test_refreshing_on_the_hour_is_the_same_as_publishing_all_at_once(store: FeastFeatures) -> None:
+def test_refreshing_on_the_hour_is_the_same_as_publishing_all_at_once(store: PublishedFeatures) -> None:
     publish(store, None, at(0))
     for hour in range(12):
         publish(store, at(hour), at(hour + 1))
@@ -111,7 +112,7 @@ def test_refreshing_on_the_hour_is_the_same_as_publishing_all_at_once(store: Fea
     assert online(store, at(12)) == step_by_step
 
 
-def test_publishing_anew_forgets_what_was_known_later(store: FeastFeatures) -> None:
+def test_publishing_anew_forgets_what_was_known_later(store: PublishedFeatures) -> None:
     publish(store, None, at(40))
     later = online(store, at(40))
     publish(store, None, at(12))
@@ -126,7 +127,7 @@ def alive(view: MemoryView, now: datetime) -> set[tuple[Any, ...]]:
     return {tuple(row[name] for name in view.entities) for row in fresh}
 
 
-def test_publishing_counts_one_row_for_each_entity_that_has_one(store: FeastFeatures) -> None:
+def test_publishing_counts_one_row_for_each_entity_that_has_one(store: PublishedFeatures) -> None:
     assert publish(store, None, at(24)) == sum(len(alive(view, at(24))) for view in VIEWS) > 3
     assert publish(store, at(24), at(24)) == 0
 
@@ -142,7 +143,7 @@ def test_a_row_exactly_as_old_as_its_ttl_counts_offline_and_online(tmp_path: Pat
     assert joined.tolist() == ["fog", None]
 
 
-def test_a_joined_training_set_keeps_its_rows_in_order_with_all_their_columns(store: FeastFeatures) -> None:
+def test_a_joined_training_set_keeps_its_rows_in_order_with_all_their_columns(store: PublishedFeatures) -> None:
     asked = [at(hour) for hour in (40, 3, 3, 25)]
     rows = pd.DataFrame({"row_id": list("dabc"), "origin": "EWR", "dest": "LAX", "event_timestamp": asked})
     joined = store.historical("trip_v1", rows, VERSIONS)
@@ -161,7 +162,7 @@ def test_a_join_reads_the_versions_it_is_given(tmp_path: Path) -> None:
     assert set(offline(store, at(30), second)["route__late_share"]) == {0.5, None}
 
 
-def test_another_process_sees_what_was_published_since_it_began_to_read(store: FeastFeatures, folder: Path) -> None:
+def test_another_process_sees_what_was_published_since_it_began_to_read(store: PublishedFeatures, folder: Path) -> None:
     publish(store, None, at(12))
     reader = example.reopen(folder)
     assert online(reader, at(12)) == offline(store, at(12))
@@ -171,7 +172,7 @@ def test_another_process_sees_what_was_published_since_it_began_to_read(store: F
     assert online(reader, at(12)) == offline(store, at(12))
 
 
-def test_registering_again_changes_nothing(store: FeastFeatures, folder: Path) -> None:
+def test_registering_again_changes_nothing(store: PublishedFeatures, folder: Path) -> None:
     publish(store, None, at(20))
     example.reopen(folder).apply()
     assert online(store, at(20)) == offline(store, at(20))
@@ -205,24 +206,24 @@ def test_a_whole_number_is_one_also_as_numpy_has_it(tmp_path: Path) -> None:
     assert [store.online("walk_v1", {"gate": gates}, at(1))["walk__steps"] for gates in asked] == [[120, None]] * 3
 
 
-@pytest.mark.parametrize("call", ["describe", "historical", "publish", "online"])
-def test_an_unknown_service_is_refused_with_the_nearest_name(store: FeastFeatures, call: str) -> None:
+@pytest.mark.parametrize("call", ["describe", "historical", "publish", "plan"])
+def test_an_unknown_service_is_refused_with_the_nearest_name(store: PublishedFeatures, call: str) -> None:
     rows = pd.DataFrame({"origin": ["EWR"], "dest": ["LAX"], "event_timestamp": [at(1)]})
     arguments: dict[str, tuple[Any, ...]] = {
         "describe": (),
         "historical": (rows, VERSIONS),
         "publish": (VERSIONS, None, at(1)),
-        "online": (keys(), at(1)),
+        "plan": (),
     }
     with pytest.raises(FeatureError, match=r"'trip_v2'.*did you mean 'trip_v1'"):
         getattr(store, call)("trip_v2", *arguments[call])
 
 
-def test_a_missing_entity_key_is_refused_with_those_required(store: FeastFeatures) -> None:
+def test_a_missing_entity_key_is_refused_with_those_required(store: PublishedFeatures) -> None:
     with pytest.raises(FeatureError, match="'dest' is required, but missing; required are dest, origin"):
         store.online("trip_v1", {"origin": ["EWR"]}, at(1))
 
 
-def test_keys_of_different_lengths_are_refused(store: FeastFeatures) -> None:
+def test_keys_of_different_lengths_are_refused(store: PublishedFeatures) -> None:
     with pytest.raises(FeatureError, match=r"one value a row each, but their lengths are \{'dest': 1, 'origin': 2\}"):
         store.online("trip_v1", {"dest": ["LAX"], "origin": ["EWR", "JFK"]}, at(1))

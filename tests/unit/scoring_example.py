@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fairlead.adapters.delta import DeltaTables
-from fairlead.adapters.memory_features import MemoryView
 from fairlead.adapters.mlflow import RegisteredVersion
+from fairlead.adapters.online_memory import MemoryView
 from fairlead.evaluation.evaluate import evaluate
 from fairlead.features.statistics import describe_columns, describe_periods
 from fairlead.lineage.record import Plan, RunRecord

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from fairlead.errors import BundleError, HomeError
+from fairlead.features.lookup import LookupPlan, LookupView
 from fairlead.features.training_set import TrainingSet
 from fairlead.lineage.digest import hash_file, hash_json
 from fairlead.packaging.bundle import BUNDLE_FILE, MODEL_FILE, load_bundle, release_bundle
@@ -80,6 +81,15 @@ def test_a_package_says_what_it_is_and_what_it_was_made_from(packaged: Packaged)
     assert (bundle.tables, bundle.as_of) == ({"trips/clean/trips": 0}, example.AS_OF.isoformat())
     assert bundle.spec_digest == hash_json(example.model().model_dump(mode="json"))
     assert bundle.files == {MODEL_FILE: hash_file(packaged.folder / MODEL_FILE)}
+
+
+def test_a_package_says_how_its_features_are_read_online(packaged: Packaged, tmp_path: Path):
+    view = LookupView(name="network", keys=(), ttl_seconds=60, features=("late_share",))
+    plan = LookupPlan(project="fairlead", entity_key_serialization_version=3, views=(view,))
+    replace(packaged.data, lookup=plan).save(tmp_path / "rows")
+    data = TrainingSet.load(tmp_path / "rows")
+    example.packaged(tmp_path / "bundle", data)
+    assert load_bundle(tmp_path / "bundle").lookup == data.lookup == plan
 
 
 def test_a_package_states_the_opset_of_its_graph(packaged: Packaged):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from fairlead.adapters.memory_features import MemoryFeatures, MemoryView
-from fairlead.errors import BundleError, EndpointError, FeatureError
+from fairlead.adapters.online_memory import MemoryReader, MemoryView
+from fairlead.errors import BundleError, EndpointError
+from fairlead.features.lookup import Looked
 from fairlead.lineage.digest import hash_file
 from fairlead.packaging.bundle import MODEL_FILE, Bundle, write_bundle
 from fairlead.packaging.session import ScoringSession
 from fairlead.packaging.signature import Input, Signature
+from fairlead.spec.model import FeatureReadSpec, ServingSpec
+from serving.lookup import ReaderOf, open_reader
 from serving.model import BundleModel, ColumnsModel, VectorModel
-from serving.repository import BundleRepository, FeaturesOf, Folder
+from serving.repository import BundleRepository, Folder
 from serving.server import BundleDataPlane, RestServer
 
 pytestmark = pytest.mark.filterwarnings("ignore:ORJSONResponse is deprecated")  # the SDK's endpoints use it
@@ -41,7 +44,7 @@ SIGNATURE = Signature(
     ],
     entities=["origin"],
 )
-FEATURES = MemoryFeatures(
+FEATURES = MemoryReader(
     views=[
         MemoryView(
             name="weather",
@@ -55,7 +58,7 @@ FEATURES = MemoryFeatures(
         ),
         MemoryView(name="network", entities=[], features=["late_share"], rows=[{"known_at": NOON, "late_share": 0.5}]),
     ],
-    services={"flight_v1": ["weather", "network"], "network_v1": ["network"]},
+    inputs=SIGNATURE.looked_up,
 )
 
 
@@ -140,8 +143,8 @@ class Client:
         return self.call("POST", f"/v1/models/{model}:predict", json=body)
 
 
-def load_models(folders: list[Path], features_of: FeaturesOf | None) -> None:
-    BundleRepository([Folder(folder) for folder in folders], features_of, "latest").open_all()
+def load_models(folders: list[Path], reader_of: ReaderOf | None) -> None:
+    BundleRepository([Folder(folder) for folder in folders], reader_of, "latest").open_all()
 
 
 @pytest.fixture(scope="module")
@@ -286,38 +289,65 @@ def test_a_service_without_keys_answers_every_row(tmp_path: Path) -> None:
     folder = write(
         tmp_path, graph(width=3), signature=Signature(inputs=inputs, entities=[]), feature_service="network_v1"
     )
-    model = ColumnsModel(ScoringSession.open(folder), FEATURES)
+    model = ColumnsModel(ScoringSession.open(folder), reader(inputs[2:]))
     matrix = model.matrix({"carrier": ["AA", "UA"], "distance": [1, 2]}, NOON)
     assert matrix.tolist() == [[0, 1, 0.5], [1, 2, 0.5]]
 
 
-class Unreadable:
-    """A store that cannot be reached once the server is up."""
+DOWN = "the online store at redis:6379 does not answer"
 
-    def __init__(self) -> None:
-        self.down = False
 
-    def online(self, service: str, keys: Mapping[str, Any], asked_at: datetime) -> dict[str, list[Any]]:
-        if self.down:
-            raise FeatureError("the online store at redis:6379 does not answer")
-        return FEATURES.online(service, keys, asked_at)
+def reader(inputs: Sequence[Input] = SIGNATURE.looked_up) -> MemoryReader:
+    """A store of its own, which a test may take down."""
+    return MemoryReader(FEATURES.views, inputs)
 
 
 def test_a_feature_store_that_cannot_be_read_is_a_503_with_the_reason(session: ScoringSession) -> None:
-    store = Unreadable()
+    store = reader()
     model = ColumnsModel(session, store)
     model.load()
-    store.down = True
+    store.down = DOWN
     answer = Client([model]).infer(body())
     assert answer.status_code == 503
-    assert "the online store at redis:6379 does not answer" in answer.json()["error"]
+    assert DOWN in answer.json()["error"]
+    assert model.unavailable == 1
+
+
+def test_without_the_store_a_model_may_answer_on_its_defaults(tmp_path: Path) -> None:
+    inputs = [*SIGNATURE.inputs[:2], SIGNATURE.inputs[2].model_copy(update={"default": 30.0}), SIGNATURE.inputs[3]]
+    spec = ServingSpec(features=FeatureReadSpec(unavailable="defaults"))
+    folder = write(tmp_path, signature=SIGNATURE.model_copy(update={"inputs": inputs}), serving=spec)
+    store = reader()
+    store.down = DOWN
+    model = ColumnsModel(ScoringSession.open(folder), store)
+    model.load()
+    answer = Client([model]).infer(body())
+    assert answer.json()["outputs"][0]["data"] == pytest.approx([expected(1, 100, 30, 0), expected(-1, 200, 30, 0)])
+    assert model.unavailable == 1
+
+
+def test_a_model_counts_the_rows_that_had_no_features_by_view(session: ScoringSession) -> None:
+    model = ColumnsModel(session, reader())
+    model.load()
+    client = Client([model])
+    client.infer(body())
+    assert model.missing == {"weather": 1}
+    client.infer(body(parameters={"asked_at": (NOON + 2 * HOUR).isoformat()}))
+    assert model.missing == {"weather": 3}
+
+
+def test_the_matrix_is_the_signatures_own_on_the_same_columns(session: ScoringSession) -> None:
+    model = ColumnsModel(session, reader())
+    sent = {"carrier": ["UA", None, "AA"], "distance": [1, None, 2.5], "origin": ["EWR", "LGA", 5]}
+    looked = {"weather__wind_mph": [10.0, None, 20.0], "network__late_share": [0.5] * 3}
+    np.testing.assert_array_equal(model.matrix(sent, NOON), SIGNATURE.matrix({**sent, **looked}))
 
 
 def test_a_server_does_not_start_over_a_feature_store_that_cannot_be_read(tmp_path: Path) -> None:
-    store = Unreadable()
-    store.down = True
+    store = reader()
+    store.down = DOWN
     with pytest.raises(EndpointError, match="redis:6379 does not answer"):
-        load_models([write(tmp_path)], lambda dataset: store)
+        load_models([write(tmp_path)], lambda bundle: store)
 
 
 def test_a_bundle_that_needs_features_is_refused_without_a_store(tmp_path: Path) -> None:
@@ -325,18 +355,22 @@ def test_a_bundle_that_needs_features_is_refused_without_a_store(tmp_path: Path)
         load_models([write(tmp_path)], None)
 
 
-def test_a_bundle_whose_service_lacks_a_feature_never_becomes_ready(tmp_path: Path) -> None:
-    session = ScoringSession.open(write(tmp_path, feature_service="network_v1"))
-    model = ColumnsModel(session, FEATURES)
-    with pytest.raises(BundleError, match="'weather__wind_mph' is required, but missing"):
-        model.load()
-    assert not model.ready
+def test_a_bundle_that_does_not_say_how_to_look_its_features_up_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"looks up 2 features of flight_v1, but bundle.json has no `lookup`"):
+        load_models([write(tmp_path)], open_reader)
+
+
+def test_a_bundle_that_does_not_send_a_key_never_becomes_ready(tmp_path: Path) -> None:
+    spec = ServingSpec(features=FeatureReadSpec(unavailable="defaults"))
+    folder = write(tmp_path, signature=SIGNATURE.model_copy(update={"entities": []}), serving=spec)
+    with pytest.raises(EndpointError, match="entity key 'origin' is required, but missing"):
+        load_models([folder], lambda bundle: reader())
 
 
 def test_two_bundles_of_one_model_are_refused(tmp_path: Path) -> None:
     folders = [write(tmp_path / "1"), write(tmp_path / "2")]
     with pytest.raises(EndpointError, match="two are flight-delay@3"):
-        load_models(folders, lambda dataset: FEATURES)
+        load_models(folders, lambda bundle: FEATURES)
 
 
 class Slow:
@@ -346,10 +380,10 @@ class Slow:
         self.asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
 
-    def online(self, service: str, keys: Mapping[str, Any], asked_at: datetime) -> dict[str, list[Any]]:
+    def read(self, keys: Mapping[str, Any], asked_at: datetime, deadline_seconds: float) -> Looked:
         self.asked.set()
         assert self.may_answer.wait(60)
-        return FEATURES.online(service, keys, asked_at)
+        return FEATURES.read(keys, asked_at, deadline_seconds)
 
 
 def test_a_slow_lookup_keeps_nobody_else_waiting(session: ScoringSession) -> None:
