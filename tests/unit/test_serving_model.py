@@ -30,7 +30,10 @@ from serving.model import BundleModel, ColumnsModel, VectorModel
 from serving.repository import BundleRepository, Folder
 from serving.server import BundleDataPlane, RestServer
 
-pytestmark = pytest.mark.filterwarnings("ignore:ORJSONResponse is deprecated")  # the SDK's endpoints use it
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:ORJSONResponse is deprecated"),  # the SDK's endpoints use it
+    pytest.mark.filterwarnings("ignore:overflow encountered"),  # the server turns this off in its process
+]
 
 NOON = datetime(2013, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
