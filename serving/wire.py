@@ -125,7 +125,7 @@ class Wire(HttpToolsProtocol):
         except SpoolFullError as error:
             self.front.observer.failed(route.model, route.protocol, 503, started, mirrored, str(error))
             return self._unavailable(str(error))
-        except Exception:  # noqa: BLE001  in a parser's callback it would cost the connection; the usual way says 500
+        except Exception:
             self.logger.exception("the lane failed")
             return False
         kind, more = b"application/json", b""
