@@ -76,9 +76,8 @@ def cold_start(peer: Peer, bundle: Path, folder: Path, cores: tuple[int, ...]) -
 @contextmanager
 def _running(peer: Peer, bundle: Path, folder: Path, cores: tuple[int, ...]) -> Iterator[Child]:
     place = Place(bundle, folder / peer.name.replace(" ", "-"), _free_port())
-    if not place.folder.exists():
-        place.folder.mkdir()
-        peer.prepare(place)
+    place.folder.mkdir(exist_ok=True)
+    peer.prepare(place)
     log = place.folder / "log.txt"
     environ = {**os.environ, **peer.environ(place)}
     with log.open("wb") as output:

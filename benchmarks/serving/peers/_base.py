@@ -45,7 +45,7 @@ class Peer:
         return None
 
     def prepare(self, place: Place) -> None:
-        """Write what it needs into its folder."""
+        """Write what it needs into its folder; called before each start, with a port of its own."""
 
     def command(self, place: Place) -> list[str]:
         """How it is started."""

@@ -22,6 +22,10 @@ class MLflow(Peer):
     wires = ("v2 JSON",)
 
     def prepare(self, place: Place) -> None:
+        if not (place.folder / "model").exists():
+            self._save_model(place)
+
+    def _save_model(self, place: Place) -> None:
         import mlflow.onnx
         import onnx
         from mlflow.models import ModelSignature
