@@ -94,11 +94,11 @@ def print_imports(costs: dict[str, ImportCost]) -> None:
 
 
 def print_figures(figures: list[Figure]) -> None:
-    print(f"\n  {'figure':<62}{'measured':>28}{'goal':>12}")
+    print(f"\n  {'figure':<66}{'measured':>28}{'goal':>12}")
     for figure in figures:
         measured = f"{_spread(figure.values, 2)} {figure.unit}".rstrip()
         goal = f"{'<=' if figure.at_most else '>='} {figure.goal:g}" if figure.goal is not None else ""
-        print(f"  {figure.name:<62}{measured:>28}{goal:>12}  {_verdict(figure)}".rstrip())
+        print(f"  {figure.name:<66}{measured:>28}{goal:>12}  {_verdict(figure)}".rstrip())
 
 
 def _verdict(figure: Figure) -> str:
