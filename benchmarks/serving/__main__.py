@@ -116,11 +116,8 @@ def measure_workers(bench: Bench, workers: int, available: list[int]) -> report.
         outcomes = [run_scenario(item, children, bench.session, bench.folder, bench.pace) for item in scenarios]
     for outcome in outcomes:
         report.print_outcome(outcome)
-    figures = [
-        figure
-        for outcome in outcomes
-        for figure in goals.compare(outcome, many.name, OURS.name, goals.MIN_TIMES_ONE_PROCESS)
-    ]
+    goal = goals.MIN_TIMES_ONE_PROCESS if cores.apart else None
+    figures = [figure for item in outcomes for figure in goals.compare(item, many.name, OURS.name, goal)]
     report.print_figures(figures)
     return {"cores": cores, "scenarios": outcomes, "figures": figures}
 

@@ -36,7 +36,7 @@ class Figure:
         return self.median <= self.goal if self.at_most else self.median >= self.goal
 
 
-def compare(outcome: Outcome, server: str, other: str, goal: float) -> list[Figure]:
+def compare(outcome: Outcome, server: str, other: str, goal: float | None) -> list[Figure]:
     """Requests a second of one server over those of another, round by round; empty if one of them did not run."""
     if not {server, other} <= outcome.rounds.keys():
         return []
