@@ -94,6 +94,8 @@ def print_imports(costs: dict[str, ImportCost]) -> None:
 
 
 def print_figures(figures: list[Figure]) -> None:
+    if not figures:
+        return
     print(f"\n  {'figure':<66}{'measured':>28}{'goal':>12}")
     for figure in figures:
         measured = f"{_spread(figure.values, 2)} {figure.unit}".rstrip()
