@@ -22,7 +22,7 @@ def score_batch(
     keep: list,
     code_version: str,
 ) -> dict:
-    """Append the scores of every row in one commit; returns a summary, its numbers as they are.
+    """Append the scores of every row in one commit; returns where they are, and how many.
 
     Args:
         dataset: a dataset spec, JSON.
@@ -31,7 +31,7 @@ def score_batch(
         bundle: digest that its bundle must have.
         source: a table's name, or the path of a Delta table or of Parquet files.
         source_version: of a Delta table; empty for Parquet.
-        source_digest: what the source must be; here because a cache looks at parameters, not at sources.
+        source_digest: what the source must be: a path may hold other rows by now.
         start: ISO 8601 instant from which rows are asked about; empty for all rows.
         end: ISO 8601 instant before which they are.
         asked_at: ISO 8601 instant for rows that do not say theirs; empty for the time of the scoring.

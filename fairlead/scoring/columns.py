@@ -164,7 +164,7 @@ def _field(source: Source, name: str) -> "pa.Field":
 
 
 def _plain(kind: "pa.DataType") -> "pa.DataType":
-    """One type for each kind of value: text, whole numbers, numbers; anything else stays what it is."""
+    """One type for each kind of value: text, whole numbers, numbers, instants; anything else stays what it is."""
     import pyarrow as pa
     from pyarrow import types as kinds
 
@@ -174,6 +174,8 @@ def _plain(kind: "pa.DataType") -> "pa.DataType":
         return pa.string()
     if kinds.is_integer(kind):
         return pa.int64()
+    if kinds.is_timestamp(kind):
+        return pa.timestamp("us", "UTC")
     return pa.float64() if kinds.is_floating(kind) else kind
 
 
@@ -184,4 +186,6 @@ def _cast(values: "pa.ChunkedArray", kind: "pa.DataType") -> "pa.ChunkedArray":
         values = values.cast(values.type.value_type)
     if pa.types.is_integer(values.type) and pa.types.is_floating(kind):
         return values.cast(kind, safe=False)  # beyond 2^53 to the nearest, as everywhere on the way to float32
+    if pa.types.is_timestamp(values.type):
+        return values.cast(kind, safe=False)  # pandas writes nanoseconds
     return values.cast(kind)

@@ -1,6 +1,7 @@
 """Rows to be scored, wherever they lie: Parquet files of one shape, read in their order, a chunk at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,18 +140,13 @@ def _types(schema: "pa.Schema") -> list[tuple[str, str]]:
     return [(field.name, str(field.type)) for field in schema]
 
 
-class _told:  # noqa: N801  # reads as a verb in a `with`
+@contextmanager
+def _told(what: str | Path) -> Iterator[None]:
     """Turn what goes wrong while reading into one message."""
+    import pyarrow as pa
 
-    def __init__(self, what: str | Path) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        import pyarrow as pa
-
-        if isinstance(error, (OSError, pa.ArrowException)):
-            reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
-            raise SourceError(f"cannot read {self._what}: {reason}") from None
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+        raise SourceError(f"cannot read {what}: {reason}") from None

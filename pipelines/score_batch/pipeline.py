@@ -2,8 +2,7 @@
 
 1. Score: features are looked up as they were known when each row was asked about; all rows are appended in one commit.
 
-One step, for a step of its own costs more than scoring a million rows. All versions are parameters: a cache compares
-parameters, and does not look behind a name or a path.
+All versions are parameters, so that a run says what it scored, and a repeated one finds that it is done.
 """
 
 from kfp import dsl
@@ -63,4 +62,6 @@ def score_batch(
         code_version=code_version,
     )
     score.set_display_name("Score rows")
+    # The step looks for its own predictions in the table; a cache would tell of some that may have been deleted since.
+    score.set_caching_options(False)
     return score.output

@@ -110,15 +110,17 @@ def test_the_pipeline_leaves_what_the_command_leaves(home: Home, tmp_path: Path)
     plan = home.plan(source, output="trips/predictions/pipeline", keep=["hour"])
     events: list[tuple[str, str]] = []
     runner = LocalPipelines(home.settings, Path(home.settings.tables_uri).parent)
-    for _ in range(2):
+    for reused in (False, True):
         summary = runner.run(
             REPO / "pipelines" / "compiled" / "score_batch.yaml",
             plan.arguments(),
             lambda event: events.append((event.task, event.kind)),
         )
-        assert (summary["rows"], summary["output_version"]) == (500, 0)
-    assert events[0] == ("score-batch", "started")
-    assert events[-1] == ("score-batch", "cached")
+        assert (summary["rows"], summary["output_version"], summary["reused"]) == (500, 0, reused)
+    assert [event for event in events if event[1] != "progress"] == [
+        ("score-batch", "started"),
+        ("score-batch", "succeeded"),
+    ] * 2
     by_command = newest(home, "trips/predictions/command")
     by_pipeline = newest(home, "trips/predictions/pipeline")
     assert by_command["score"].equals(by_pipeline["score"])

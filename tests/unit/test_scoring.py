@@ -163,6 +163,16 @@ def test_predictions_go_where_they_are_told_and_repeat_what_they_are_told(home: 
     )
 
 
+def test_timestamps_as_pandas_writes_them_are_taken(home: Home, tmp_path: Path) -> None:
+    naive = example.asked(20)["asked_at"].dt.tz_localize(None).astype("datetime64[ns]") + pd.Timedelta(1, "ns")
+    frame = example.asked(20).assign(asked_at=naive, left=naive)
+    frame.to_parquet(tmp_path / "rows.parquet", index=False)
+    run(home, home.plan(tmp_path / "rows.parquet", keep=["left"]))
+    found = home.predictions(OUTPUT, 0)
+    assert found["asked_at"].to_pandas().tolist() == example.asked(20)["asked_at"].tolist()
+    assert found["left"].equals(found["asked_at"]), "what says no zone is UTC"
+
+
 def test_a_personal_column_is_only_repeated_when_it_is_named(home: Home, tmp_path: Path) -> None:
     tables = home.trained.dataset.tables
     private = {"trips": tables["trips"].model_copy(update={"personal": {"origin": "pseudonymise"}})}
