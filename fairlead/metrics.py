@@ -35,8 +35,11 @@ REJECTED = Metric(
     ("reason",),
     "Requests that no model saw. reason: overload, too_large, media_type.",
 )
-LANE = Metric(
-    "fairlead_lane_requests_total", "counter", ("route",), "Inference over HTTP by who answered. route: lane, sdk."
+PAST_LANE = Metric(
+    "fairlead_past_lane_requests_total",
+    "counter",
+    (),
+    "Inference over HTTP that the SDK's slower route answered: mistakes, and what the lean lane does not understand.",
 )
 FEATURES_MISSING = Metric(
     "fairlead_features_missing_total",
@@ -79,7 +82,7 @@ SERVER = (
     PREDICTIONS,
     IN_FLIGHT,
     REJECTED,
-    LANE,
+    PAST_LANE,
     FEATURES_MISSING,
     FEATURES_UNAVAILABLE,
     LOOKUP_SECONDS,

@@ -13,7 +13,7 @@ from fairlead import metrics as catalogue
 from fairlead.errors import SpoolFullError
 from fairlead.records.recorder import Counts, Recorder
 from serving.logs import SERVER_ERROR, access_log, log_answer
-from serving.metrics import metric, observed
+from serving.metrics import count_noted, metric, observed
 from serving.tracing import Traces
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ class Observer:
         self._logs = access_log.isEnabledFor(logging.INFO)
         self.in_flight = metric(catalogue.IN_FLIGHT)
         self._rejected = metric(catalogue.REJECTED)
-        self._lane = metric(catalogue.LANE).labels("lane").inc
-        self._sdk = metric(catalogue.LANE).labels("sdk").inc
+        self._past_lane = metric(catalogue.PAST_LANE).inc
 
     def answered(
         self,
@@ -74,8 +73,7 @@ class Observer:
                 asked_at=result.asked_at, mirrored=mirrored,
             )  # fmt: skip
         seconds = time.perf_counter() - started
-        observed(model.name, model.version or "", mirrored).answered(protocol, 200, seconds, len(result.matrix))
-        self._lane()
+        observed(model.name, model.version or "", mirrored).answered((protocol, 200, seconds, len(result.matrix)))
         self._tell(model, protocol, 200, seconds, result.id, traceparent)
 
     def failed(
@@ -83,7 +81,7 @@ class Observer:
     ) -> None:
         """The lane has no answer: the model cannot be asked, or must not answer."""
         seconds = time.perf_counter() - started
-        observed(model.name, model.version or "", mirrored).answered(protocol, status, seconds, 0)
+        observed(model.name, model.version or "", mirrored).answered((protocol, status, seconds, 0))
         self._tell(model, protocol, status, seconds, None, None)
         self._record_failure(model, None, status, reason, started, mirrored)
 
@@ -92,9 +90,9 @@ class Observer:
         model, seconds = exchange.model, time.perf_counter() - exchange.started
         name, version = (model.name, model.version or "") if model else ("", "")
         rows = exchange.rows if status == 200 else 0
-        observed(name, version, exchange.mirrored).answered(protocol, status, seconds, rows)
+        observed(name, version, exchange.mirrored).answered((protocol, status, seconds, rows))
         if protocol != "grpc":
-            self._sdk()
+            self._past_lane()
         self._tell(model, protocol, status, seconds, exchange.id, exchange.traceparent)
         if model is not None and status != 200:
             self._record_failure(model, exchange.id, status, reason, exchange.started, exchange.mirrored)
@@ -121,8 +119,9 @@ class Observer:
         """A request that no model saw."""
         self._rejected.labels(kind).inc()
 
-    def tell_records(self) -> None:
-        """Bring the metrics about records up to date; called now and then."""
+    def tell(self) -> None:
+        """Bring the metrics up to date; called now and then."""
+        count_noted()
         if self._recorder is None:
             return
         now, before = self._recorder.counts(), self._told

@@ -1,8 +1,8 @@
 """The server's metrics, as prometheus-client objects over the catalogue of names."""
 
 import os
+from collections import Counter as Tally
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from prometheus_client import REGISTRY as OWN
@@ -33,37 +33,52 @@ def metric(definition: Metric) -> Any:
 
 
 class Observed:
-    """What is counted for one model: children resolved once, since `labels()` costs more than counting (10 µs to 1)."""
+    """What is counted for one model. Answers are noted, and counted together a moment later.
+
+    Counting one takes 12 µs between two answers, where all of it is cold; noting it takes a tenth of one.
+    """
 
     def __init__(self, model: str, version: str, traffic: str) -> None:
         self._labels = (model, version, traffic)
         self._seconds = metric(catalogue.REQUEST_SECONDS).labels(*self._labels).observe
         self._rows = metric(catalogue.PREDICTIONS).labels(*self._labels).inc
-        self._by_status: dict[tuple[str, int], Any] = {}
+        self._noted: list[tuple[str, int, float, int]] = []
+        self.answered = self._noted.append
+        """Note one answer: protocol, status, seconds, rows scored."""
 
-    def answered(self, protocol: str, status: int, seconds: float, rows: int) -> None:
-        """Count one request and its answer."""
-        count = self._by_status.get((protocol, status)) or self._resolve(protocol, status)
-        count()
-        self._seconds(seconds)
-        if rows:
-            self._rows(rows)
-
-    def _resolve(self, protocol: str, status: int) -> Any:
+    def count(self) -> None:
+        """Count what has been noted."""
+        noted = self._noted[:]
+        del self._noted[: len(noted)]  # what is noted meanwhile, in another thread, stays
         model, version, traffic = self._labels
-        child = metric(catalogue.REQUESTS).labels(model, version, protocol, str(status), traffic)
-        self._by_status[protocol, status] = child.inc
-        return child.inc
+        for (protocol, status), answers in Tally(item[:2] for item in noted).items():
+            metric(catalogue.REQUESTS).labels(model, version, protocol, str(status), traffic).inc(answers)
+        for _, _, seconds, _ in noted:
+            self._seconds(seconds)
+        self._rows(sum(rows for _, _, _, rows in noted))
 
 
-@lru_cache(maxsize=4096)
+_observed: dict[tuple[str, str, bool], Observed] = {}
+
+
 def observed(model: str, version: str, mirrored: bool) -> Observed:
     """The counts of one model and version."""
-    return Observed(model, version, "mirrored" if mirrored else "live")
+    found = _observed.get((model, version, mirrored))
+    if found is None:
+        traffic = "mirrored" if mirrored else "live"
+        found = _observed.setdefault((model, version, mirrored), Observed(model, version, traffic))
+    return found
+
+
+def count_noted() -> None:
+    """Count all that has been noted in this process."""
+    for item in list(_observed.values()):
+        item.count()
 
 
 def exposition() -> bytes:
-    """All metrics in Prometheus's text format, of all workers where there are several."""
+    """All metrics in Prometheus's text format, of all workers where there are several: of others up to a second ago."""
+    count_noted()
     if SHARED_FOLDER not in os.environ:
         return generate_latest(OWN)
     registry = CollectorRegistry()

@@ -53,6 +53,8 @@ class BundleModel(Model):
         super().__init__(name)
         self.session = session
         self.version = session.bundle.version
+        self.all_as_json = [(name, False) for name in self.output_names]
+        """What a caller gets that asks for nothing in particular: output, and whether as bytes."""
         self.records: RequestRecorder | None = None
         """Keeps a record of each answer; None: none is kept."""
 

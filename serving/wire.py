@@ -200,7 +200,7 @@ async def sweep(connections: set[Any], observer: Observer) -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        observer.tell_records()
+        observer.tell()
         now = loop.time()
         for connection in list(connections):
             if isinstance(connection, Wire):

@@ -94,6 +94,7 @@ def test_the_counts_of_all_workers_are_told_by_each(running: Running) -> None:
     before = requests_total(running.call("GET", "/metrics").text)
     for _ in range(20):
         assert running.predict().status_code == 200
+    time.sleep(2.5)  # a worker knows the others' counts of a second ago
     told = {requests_total(running.call("GET", "/metrics").text) - before for _ in range(6)}
     assert told == {20}
 

@@ -97,6 +97,10 @@ GOOD = {
     "nulls": ("/v2/models/flight-delay/infer", body(distance=tensor("distance", "FP32", [None, 1]))),
     "a flat vector": ("/v2/models/flight-delay-vector/infer", vector(2)),
     "a nested vector": ("/v2/models/flight-delay-vector/infer", vector(2, data=[[1, 2, 3, 4], [5, 6, 7, 8.5]])),
+    "many numbers": ("/v2/models/flight-delay-vector/infer", vector(80)),
+    "many whole numbers": ("/v2/models/flight-delay-vector/infer", vector(80, data=[2**53 + 1] * 320)),
+    "truth values": ("/v2/models/flight-delay-vector/infer", vector(1, data=[True, False, True, True])),
+    "a large sum of finite numbers": ("/v2/models/flight-delay-vector/infer", vector(1, data=[3e38, 3e38, 3e38, 1])),
     "whole numbers": ("/v2/models/flight-delay-vector/infer", vector(1, data=[1, 2, 3, 2**53 + 1])),
     "bytes back": (
         "/v2/models/flight-delay-vector/infer",
@@ -126,13 +130,13 @@ def test_the_lane_itself_answers_usual_requests_as_the_sdk_does(both: BothRoutes
 
 UNUSUAL = {
     "nulls in a vector": ("/v2/models/flight-delay-vector/infer", vector(1, data=[1, None, 3, 4])),
-    "truth values": ("/v2/models/flight-delay-vector/infer", vector(1, data=[True, False, True, True])),
+    "many truth values": ("/v2/models/flight-delay-vector/infer", vector(80, data=[True, False] * 160)),
     "a column of shape [n, 1]": (
         "/v2/models/flight-delay/infer",
         body(distance=tensor("distance", "FP32", [1, 2], shape=[2, 1])),
     ),
     "a shape in floating point": ("/v2/models/flight-delay-vector/infer", vector(1, shape=[1.0, 4])),
-    "a large sum of finite numbers": ("/v2/models/flight-delay-vector/infer", vector(1, data=[3e38, 3e38, 3e38, 1])),
+    "a large sum of many finite numbers": ("/v2/models/flight-delay-vector/infer", vector(80, data=[3e38] * 320)),
 }
 
 
@@ -145,6 +149,8 @@ def test_the_sdk_answers_what_the_lane_does_not_understand(both: BothRoutes, pat
 
 
 WRONG = {
+    "infinity among many": ("/v2/models/flight-delay-vector/infer", vector(80, data=[1e300] * 320)),
+    "a text among many": ("/v2/models/flight-delay-vector/infer", vector(80, data=[1.0] * 319 + ["1"])),
     "infinity": ("/v2/models/flight-delay-vector/infer", vector(1, data=[1, 1e300, 3, 4])),
     "an empty batch": ("/v2/models/flight-delay-vector/infer", vector(0)),
     "a ragged list": ("/v2/models/flight-delay-vector/infer", vector(2, data=[[1, 2, 3, 4], [5]])),
