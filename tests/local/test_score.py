@@ -79,6 +79,7 @@ def test_a_batch_says_what_the_endpoint_says(home: Home, endpoint: Endpoint, tmp
     assert found["decision"].to_pylist() == answer.decisions
 
 
+@pytest.mark.slow
 def test_a_killed_batch_leaves_nothing_to_be_seen_and_goes_on(home: Home, tmp_path: Path) -> None:
     source = example.write(example.asked(400_000), tmp_path / "rows.parquet")
     process = subprocess.Popen(
@@ -104,6 +105,7 @@ def test_a_killed_batch_leaves_nothing_to_be_seen_and_goes_on(home: Home, tmp_pa
     assert home.tables.newest(OUTPUT) == 0
 
 
+@pytest.mark.slow
 def test_the_pipeline_leaves_what_the_command_leaves(home: Home, tmp_path: Path) -> None:
     source = example.write(example.asked(500), tmp_path / "rows.parquet")
     assert score(home, str(source), "--output", "trips/predictions/command").returncode == 0
