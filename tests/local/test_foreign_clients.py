@@ -11,7 +11,7 @@ from tests.local.test_serving import COLUMNS, SCORES, free_port, write
 from tests.local.test_workers import serving
 
 pytestmark = pytest.mark.foreign
-"""In a process of their own: Triton's messages and KServe's have the same names, and protobuf takes only one of them."""
+"""In a process of their own: Triton's messages and KServe's have the same names, and protobuf takes only one."""
 
 Protocol = Any
 """Of tritonclient's two modules, which have the same names."""

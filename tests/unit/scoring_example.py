@@ -1,6 +1,6 @@
 """A home with one small model that looks features up: trips, their weather, and how late the network is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.mlflow import RegisteredVersion
 from fairlead.adapters.online_memory import MemoryView
 from fairlead.evaluation.evaluate import evaluate
@@ -80,7 +81,8 @@ def make(folder: Path) -> Home:
     """A repository, feature tables, a clean table and a released bundle; nothing is online."""
     feast_example.open_store(folder, views(), {"trip_v1": ["weather", "network"]})
     settings = laptop(folder / "home", folder / "repo")
-    data, spec = training_example.training_set(), training_example.model()
+    spec = training_example.model()
+    data = replace(training_example.training_set(), lookup=FeastFeatures(settings, "trips").plan("trip_v1"))
     training, parity = training_example.packaged(folder / "packaged", data)
     release_bundle(folder / "packaged", Path(settings.bundles_uri, "trip-delay", "1"), "1")
     plan = Plan(
