@@ -48,6 +48,8 @@ class RegisteredVersion:
     aliases: list[str]
     run_id: str
     created_at_ms: int
+    as_of: str = ""
+    """ISO 8601 instant of its run."""
 
 
 class MlflowRegistry:
@@ -119,6 +121,10 @@ class MlflowRegistry:
                 return item
         known = [item.version for item in versions] + [alias for item in versions for alias in item.aliases]
         raise RegistryError(f"version {model}@{version}" + did_you_mean(version, known))
+
+    def champion(self, model: str) -> RegisteredVersion | None:
+        """The promoted version of a registered model; None before the first promotion."""
+        return next((item for item in self.versions(model) if CHAMPION in item.aliases), None)
 
     def champion_to_beat(self, plan: Plan) -> str:
         """The version that a run of `plan` is compared with; empty if there is none.
@@ -290,6 +296,7 @@ def _registered(found: "ModelVersion") -> RegisteredVersion:
         aliases=sorted(found.aliases),
         run_id=found.run_id,
         created_at_ms=found.creation_timestamp,
+        as_of=found.tags[TAG_AS_OF],
     )
 
 

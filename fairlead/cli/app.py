@@ -114,13 +114,15 @@ def reproduce(model: Name, home: Home = HOME) -> None:
 
 @app.command()
 def promote(model: Name, home: Home = HOME) -> None:
-    """Make a version the champion. One that its gates refused is not promoted."""
-    from fairlead.adapters.mlflow import MlflowRegistry
-    from fairlead.cli.show import find_version
+    """Make a version the champion; a name alone means the challenger. What its gates refused is not promoted."""
+    from fairlead.adapters.mlflow import CHALLENGER, MlflowRegistry
+    from fairlead.home import lock_home
 
     registry = MlflowRegistry(laptop(home, find_repo()))
-    version = find_version(registry, model)
-    registry.promote(version)
+    name, _, wanted = model.partition("@")
+    version = registry.resolve(name, wanted or CHALLENGER)
+    with lock_home(home):
+        registry.promote(version)
     _console().print(f"{version.model}@{version.version} is the champion", highlight=False)
 
 

@@ -1,6 +1,5 @@
 """Commands that run a pipeline."""
 
-import shutil
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from fairlead.spec import DatasetSpec, ModelSpec, load_dataset, load_model
 
 if TYPE_CHECKING:
     from fairlead.demo.flow import Flow
+    from fairlead.lineage.record import Plan
 
 
 def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> bool:
@@ -27,15 +27,14 @@ def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> b
         with progress.running():
             version, record, docs = flow.train(flow.plan())
             result = None
+            champion = version
             if record.accepted:
                 result = flow.replay(version, record, days)
-                flow.promote(version)
+                champion = flow.promote(version)
             path, summary = flow.report(version, record, docs, result)
-        _print_figures(summary, console)
-        console.print(f"\nreport  [bold]{path}[/]", highlight=False)
-        for command in summary.next:
-            console.print(f"next    [cyan]{command.command}[/]  [dim]{command.does}[/]", highlight=False)
-        _print_refusals(record.refusals, console)
+        _print_end(path, summary, record.refusals, console)
+        if champion != version:
+            console.print(f"{champion.model}@{champion.version} stays the champion", highlight=False)
         return record.accepted
 
 
@@ -46,9 +45,7 @@ def run_training(name: str, home: Path, day: date, console: Console) -> bool:
         with progress.running():
             version, record, docs = flow.train(flow.plan())
             path, summary = flow.report(version, record, docs, None)
-        _print_figures(summary, console)
-        console.print(f"\nreport  [bold]{path}[/]", highlight=False)
-        _print_refusals(record.refusals, console)
+        _print_end(path, summary, record.refusals, console)
         return record.accepted
 
 
@@ -73,11 +70,9 @@ def run_again(name: str, home: Path, console: Console) -> bool:
                 console.print(
                     f"[yellow]the {what} was {then} and is {now}: check out {record.git_commit} to have it[/]"
                 )
-        scratch = home / "reproduce" / f"{version.model}-{version.version}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        if record.plan.champion:
-            champion = Path("bundles", version.model, record.plan.champion)
-            shutil.copytree(home / champion, scratch / champion)
+        # Steps are cached by the version of the code in the plan: a folder of its own for the code that runs now.
+        scratch = home / "reproduce" / f"{version.model}-{version.version}" / code_version(repo)
+        plan = _with_champion(record.plan, home / "bundles", scratch / "bundles")
         progress = ConsoleProgress(console)
         flow = Flow(
             home=scratch,
@@ -89,8 +84,19 @@ def run_again(name: str, home: Path, console: Console) -> bool:
             titles=_titles(repo),
         )
         with progress.running():
-            _, again, _ = flow.train(record.plan)
+            _, again, _ = flow.train(plan)
     return _print_comparison(record.bundle.files, again.bundle.files, console)
+
+
+def _with_champion(plan: "Plan", released: Path, scratch: Path) -> "Plan":
+    """Bring the bundle that the plan names as champion, under a name that no version of an empty registry can get."""
+    from fairlead.packaging.bundle import release_bundle
+
+    if not plan.champion:
+        return plan
+    name = f"original-{plan.champion}"
+    release_bundle(released / plan.model.name / plan.champion, scratch / plan.model.name / name, plan.champion)
+    return plan.model_copy(update={"champion": name})
 
 
 def publish_features(name: str, home: Path, console: Console) -> None:
@@ -150,6 +156,14 @@ def _titles(repo: Path) -> dict[str, str]:
             for task, spec in document.get("root", {}).get("dag", {}).get("tasks", {}).items():
                 titles[task] = spec["taskInfo"]["name"]
     return titles
+
+
+def _print_end(path: Path, summary: Summary, refusals: list[str], console: Console) -> None:
+    _print_figures(summary, console)
+    console.print(f"\nreport  [bold]{path}[/]", highlight=False)
+    for command in summary.next:
+        console.print(f"next    [cyan]{command.command}[/]  [dim]{command.does}[/]", highlight=False)
+    _print_refusals(refusals, console)
 
 
 def _print_figures(summary: Summary, console: Console) -> None:

@@ -15,7 +15,7 @@ from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.kfp import LocalPipelines, StepEvent
 from fairlead.adapters.mlflow import MlflowRegistry, RegisteredVersion
-from fairlead.demo.replay import replay
+from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
 from fairlead.lineage.code import code_version
@@ -110,11 +110,10 @@ class Flow:
         }
         key = hash_json({**refresh, "bundle": record.bundle.model_dump(mode="json"), "days": days})
         stored = self.home / "replay" / f"{key[:32]}.json"
-        if stored.exists():
-            self._step("replay", "Ask the endpoint", lambda: None, cached=True)
-            return Replay.model_validate_json(stored.read_bytes())
         tables = self._run("refresh_features", refresh)
         clean, features = whole_numbers(tables["clean"]), whole_numbers(tables["features"])
+        if stored.exists():
+            return self._replayed_before(Replay.model_validate_json(stored.read_bytes()), features)
         result = self._replay(version, clean, features, end)
         difference = result.max_abs_difference
         if difference is None or difference > PARITY_TOLERANCE:
@@ -127,16 +126,25 @@ class Flow:
         aside.replace(stored)
         return result
 
+    def _replayed_before(self, result: Replay, features: Mapping[str, int]) -> Replay:
+        """Leave the online store as the replay left it, whatever was published since."""
+        until = last_refresh(result)
+        self._step("publish-features", "Publish features online", lambda: self._publish(features, until))
+        self._step("replay", "Ask the endpoint", lambda: None, cached=True)
+        return result
+
+    def _publish(self, features: Mapping[str, int], until: datetime) -> str:
+        """Replace what is online."""
+        store = FeastFeatures(self.settings, self.dataset.name)
+        written = store.publish(self.model.features, features, None, until)
+        return f"{written:,} rows known by {until.astimezone(UTC).isoformat()}"
+
     def _replay(
         self, version: RegisteredVersion, clean: Mapping[str, int], features: Mapping[str, int], end: datetime
     ) -> Replay:
         store, service = FeastFeatures(self.settings, self.dataset.name), self.model.features
         bundle = Path(self.settings.bundles_uri, version.model, version.version)
         with ExitStack() as stack:
-
-            def publish_first() -> str:
-                written = store.publish(service, features, None, self.as_of)
-                return f"{written:,} rows known by {self.as_of.isoformat()}"
 
             def start() -> str:
                 log = self.home / "logs" / "serving.log"
@@ -161,18 +169,32 @@ class Flow:
 
                 return replay(offline, ScoringSession.open(bundle), self.endpoint, publish, self.dataset.timezone, tell)
 
-            self._step("publish-features", "Publish features online", publish_first)
+            self._step("publish-features", "Publish features online", lambda: self._publish(features, self.as_of))
             self._step("serve", "Start the endpoint", start)
             return self._step("replay", "Ask the endpoint", ask, detail=_replayed)
 
-    def promote(self, version: RegisteredVersion) -> None:
-        """Make the version the champion."""
+    def promote(self, version: RegisteredVersion) -> RegisteredVersion:
+        """Make the version the champion, unless a later one is; returns the champion."""
+        registry = MlflowRegistry(self.settings)
 
-        def change() -> str:
-            MlflowRegistry(self.settings).promote(version)
-            return f"{version.model}@{version.version} is the champion"
+        def change() -> RegisteredVersion:
+            champion = registry.champion(version.model)
+            if champion is not None and champion.version != version.version and not self._succeeds(version, champion):
+                return champion
+            registry.promote(version)
+            return version
 
-        self._step("promote", "Promote", change)
+        def told(champion: RegisteredVersion) -> str:
+            verb = "is" if champion.version == version.version else "stays"
+            return f"{champion.model}@{champion.version} {verb} the champion"
+
+        return self._step("promote", "Promote", change, detail=told)
+
+    def _succeeds(self, version: RegisteredVersion, champion: RegisteredVersion) -> bool:
+        """A repeated run must not bring back what has been replaced."""
+        mine, theirs = datetime.fromisoformat(version.as_of), datetime.fromisoformat(champion.as_of)
+        registered_now = any(step.name == "register-model" and not step.cached for step in self.steps)
+        return mine > theirs or (mine == theirs and registered_now)
 
     def report(
         self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None

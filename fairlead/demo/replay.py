@@ -73,6 +73,12 @@ def _by_hour(rows: "pd.DataFrame") -> Iterator[tuple[datetime, list[int]]]:
     yield from sorted(hours.items())
 
 
+def last_refresh(result: Replay) -> datetime:
+    """What the online store knew when the last request of a replay was asked."""
+    hours = (result.end - datetime.min.replace(tzinfo=result.end.tzinfo)) // REFRESH
+    return datetime.min.replace(tzinfo=result.end.tzinfo) + hours * REFRESH
+
+
 def _ask(row: "pd.Series[Any]", number: int, session: ScoringSession, endpoint: Endpoint) -> Answered:
     bundle = session.bundle
     answer = endpoint.score(

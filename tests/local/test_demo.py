@@ -63,7 +63,7 @@ def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summar
     models = checkout.models()
     again = checkout.run(*DEMO)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("unchanged, reused") == 9
+    assert again.stdout.count("unchanged, reused") == 12
     after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
     assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
         key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")
@@ -105,3 +105,20 @@ def test_an_unknown_model_is_an_error_with_what_there_is(checkout, first):
     done = checkout.run("show", "no-such-model")
     assert done.returncode == 1
     assert "model 'no-such-model', which does not exist; there is flight-delay" in done.stderr
+
+
+def test_repeating_an_older_demo_leaves_a_newer_champion_and_the_endpoints_features(checkout, first):
+    later = checkout.run("demo", "--as-of", "2013-02-11", "--days", "1")
+    assert later.returncode == 0, later.stdout + later.stderr
+    again = checkout.run(*DEMO)
+    assert again.returncode == 0, again.stdout + again.stderr
+    versions = {item["version"]: item for item in json.loads(checkout.run("models", "--json").stdout)}
+    [champion] = [item for item in versions.values() if "champion" in item["aliases"]]
+    assert champion["as_of"].startswith("2013-02-11")
+    assert again.stdout.count(f"flight-delay@{champion['version']} stays the champion") == 2
+    published = [line for line in again.stdout.splitlines() if "Publish features online" in line]
+    assert "rows known by 2013-02-11T0" in published[0]
+    # A name alone means the challenger; the older version is promoted by its number.
+    older = min(versions)
+    assert checkout.run("promote", f"flight-delay@{older}").returncode == 0
+    assert f"flight-delay@{older} is" in checkout.run(*DEMO).stdout

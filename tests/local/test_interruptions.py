@@ -1,11 +1,14 @@
 """Runs that end early, and runs that are refused. Each is minutes of real work."""
 
+import json
 import signal
 import socket
 import subprocess
 import time
 
 import pytest
+
+from fairlead.home import lock_home
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +102,28 @@ def test_a_version_is_reproduced_to_the_byte(whole):
     done = whole.run("reproduce", "flight-delay@1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "identical" in done.stdout
+
+
+def test_a_version_that_was_compared_with_a_champion_is_reproduced_and_a_second_attempt_reuses_its_steps(whole):
+    assert whole.run("promote", "flight-delay@1").returncode == 0
+    done = whole.run("run", "flight-delay", "--as-of", "2013-02-12")
+    assert done.returncode in (0, 3), done.stdout + done.stderr
+    [version] = [item for item in json.loads(whole.run("models", "--json").stdout) if "-02-12" in item["as_of"]]
+    name = f"flight-delay@{version['version']}"
+    assert json.loads(whole.run("show", name, "--json").stdout)["plan"]["champion"] == "1"
+    first, second = whole.run("reproduce", name), whole.run("reproduce", name)
+    for again in (first, second):
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "identical" in again.stdout
+    assert "reused" not in first.stdout
+    assert second.stdout.count("unchanged, reused") == 8
+
+
+def test_a_model_is_not_promoted_while_a_run_holds_the_home(whole):
+    with lock_home(whole.home):
+        done = whole.run("promote", "flight-delay@1")
+    assert done.returncode == 1
+    assert "is in use by another run" in done.stderr
 
 
 def test_a_port_in_use_is_one_clear_error(whole):
