@@ -13,7 +13,7 @@ from fairlead.errors import FeatureError
 from fairlead.features.definitions import load_module
 from fairlead.features.lookup import JoinKey, KeyKind, LookupPlan, LookupView
 from fairlead.settings import Settings
-from fairlead.spec.dataset import did_you_mean
+from fairlead.spec.dataset import nearest
 from fairlead.tables.engine import connect
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ class FeastFeatures:
             key.partition(":")[2]: item for key, item in self._objects.items() if key.startswith("FeatureService:")
         }
         if name not in services:
-            raise FeatureError(f"feature service {name!r}" + did_you_mean(name, services))
+            raise FeatureError(f"there is no feature service {name!r}" + nearest(name, services))
         return services[name]
 
     def _entities(self, view: "FeatureView") -> "list[feast.Entity]":

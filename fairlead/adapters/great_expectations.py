@@ -25,7 +25,7 @@ from great_expectations.expectations.registry import get_expectation_impl, list_
 
 from fairlead.adapters.great_expectations_docs import require_replaceable, write_docs
 from fairlead.errors import QualityError
-from fairlead.spec.dataset import ColumnType, DatasetSpec, did_you_mean
+from fairlead.spec.dataset import ColumnType, DatasetSpec, nearest
 from fairlead.tables.quality import EXAMPLES, QualityReport, Rule, RuleResult, Scalar, rules_for
 
 for _name in ("great_expectations", "great_expectations.data_context.types.base"):  # the second sets its own level
@@ -179,7 +179,7 @@ def _expectation(rule: Rule, number: int, dtypes: Mapping[str, str]) -> Any:
         arguments["mostly"] = rule.mostly
     known = list_registered_expectation_implementations()
     if name not in known:
-        raise QualityError(f"the expectation {name!r}" + did_you_mean(name, known))
+        raise QualityError(f"there is no expectation {name!r}" + nearest(name, known))
     return get_expectation_impl(name)(
         **arguments,
         severity=rule.severity,

@@ -4,24 +4,25 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fairlead.adapters.mlflow_sqlite import SCHEME, SqliteReader, StoredVersion
 from fairlead.errors import RegistryError
 from fairlead.lineage.digest import hash_json
-from fairlead.lineage.record import Plan, RunRecord
-from fairlead.packaging.bundle import MODEL_FILE
 from fairlead.settings import Settings
-from fairlead.spec.dataset import did_you_mean
-from fairlead.training.tuning import TrialRecord
+from fairlead.spec.dataset import nearest
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+    from fairlead.lineage.record import Plan, RunRecord
+    from fairlead.training.tuning import TrialRecord
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +58,10 @@ class MlflowRegistry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        uri = settings.tracking_uri
+        self._reader = SqliteReader(uri) if uri.startswith(SCHEME) else None
 
-    def register(self, record: RunRecord, bundle: Path, plots: dict[str, str]) -> RegisteredVersion:
+    def register(self, record: "RunRecord", bundle: Path, plots: dict[str, str]) -> RegisteredVersion:
         """Log a run with its trials, and register its model; an accepted one becomes the challenger.
 
         Repeating it for the same bundle gives the version that is there. A killed registration leaves a run without a
@@ -92,6 +95,8 @@ class MlflowRegistry:
 
     def models(self) -> list[str]:
         """Names of all registered models."""
+        if self._reader is not None:
+            return self._reader.models()
         with self._client() as client:
             return sorted(item.name for item in client.search_registered_models())
 
@@ -101,13 +106,10 @@ class MlflowRegistry:
         Raises:
             RegistryError: there is no such model.
         """
-        with self._client() as client:
-            found = client.search_model_versions(f"name='{model}'")
-            if not found:
-                models = [item.name for item in client.search_registered_models()]
-                raise RegistryError(f"model {model!r}" + did_you_mean(model, models))
-            newest = sorted(found, key=lambda item: int(item.version), reverse=True)
-            return [_registered(client.get_model_version(model, item.version)) for item in newest]
+        found = self._stored(model)
+        if not found:
+            raise RegistryError(self._no_version_of(model))
+        return [_registered(item) for item in found]
 
     def resolve(self, model: str, version: str) -> RegisteredVersion:
         """A version by its number or alias.
@@ -120,30 +122,26 @@ class MlflowRegistry:
             if version == item.version or version in item.aliases:
                 return item
         known = [item.version for item in versions] + [alias for item in versions for alias in item.aliases]
-        raise RegistryError(f"version {model}@{version}" + did_you_mean(version, known))
+        raise RegistryError(f"there is no version {model}@{version}" + nearest(version, known))
 
     def champion(self, model: str) -> RegisteredVersion | None:
         """The promoted version of a registered model; None before the first promotion."""
         return next((item for item in self.versions(model) if CHAMPION in item.aliases), None)
 
-    def champion_to_beat(self, plan: Plan) -> str:
+    def champion_to_beat(self, plan: "Plan") -> str:
         """The version that a run of `plan` is compared with; empty if there is none.
 
         The champion, unless that is this plan's own product: then what it was compared with, so that a repeated run is
         the same run. A champion from after the plan's time is none: it may have learnt from the rows it is judged on.
         """
-        with self._client() as client:
-            model = plan.model.name
-            found = client.search_model_versions(f"name='{model}'")
-            versions = [client.get_model_version(model, item.version) for item in found]
-            champion = next((item for item in versions if CHAMPION in item.aliases), None)
-            if champion is None:
-                return ""
-            if champion.tags.get(TAG_PLAN) == plan_digest(plan):
-                return str(champion.tags.get(TAG_CHAMPION, ""))
-            if datetime.fromisoformat(champion.tags[TAG_AS_OF]) > datetime.fromisoformat(plan.as_of):
-                return ""
-            return str(champion.version)
+        champion = next((item for item in self._stored(plan.model.name) if CHAMPION in item.aliases), None)
+        if champion is None:
+            return ""
+        if champion.tags.get(TAG_PLAN) == plan_digest(plan):
+            return str(champion.tags.get(TAG_CHAMPION, ""))
+        if datetime.fromisoformat(champion.tags[TAG_AS_OF]) > datetime.fromisoformat(plan.as_of):
+            return ""
+        return str(champion.version)
 
     def promote(self, version: RegisteredVersion) -> None:
         """Make a version the champion.
@@ -154,14 +152,36 @@ class MlflowRegistry:
         if version.status != "accepted":
             reasons = "; ".join(version.reasons)
             raise RegistryError(f"{version.model}@{version.version} was refused by its gates and stays so: {reasons}")
+        if CHAMPION in self.resolve(version.model, version.version).aliases:
+            return
         with self._client() as client:
             client.set_registered_model_alias(version.model, CHAMPION, version.version)
 
-    def record(self, version: RegisteredVersion) -> RunRecord:
+    def record(self, version: RegisteredVersion) -> "RunRecord":
         """Everything that made a version."""
+        from fairlead.lineage.record import RunRecord
+
+        local = self._reader.artifacts(version.run_id) if self._reader else None
+        if local is not None:
+            return RunRecord.model_validate_json((local / RECORD_FILE).read_bytes())
         with self._client() as client, tempfile.TemporaryDirectory() as folder:
             path = client.download_artifacts(version.run_id, RECORD_FILE, folder)
             return RunRecord.model_validate_json(Path(path).read_bytes())
+
+    def _stored(self, model: str) -> "Sequence[StoredVersion | ModelVersion]":
+        """All versions, newest first."""
+        if self._reader is not None:
+            return self._reader.versions(model)
+        with self._client() as client:
+            found = client.search_model_versions(f"name='{model}'")
+            newest = sorted(found, key=lambda item: int(item.version), reverse=True)
+            return [client.get_model_version(model, item.version) for item in newest]
+
+    def _no_version_of(self, model: str) -> str:
+        declared = [file.stem for file in (self._settings.repo / "pipelines" / "models").glob("*.yaml")]
+        if model in declared:
+            return f"{model} has no version yet; train one: fairlead run {model}"
+        return f"there is no model {model!r}" + nearest(model, {*self.models(), *declared})
 
     @contextmanager
     def _client(self) -> "Iterator[MlflowClient]":
@@ -192,7 +212,7 @@ class MlflowRegistry:
                 client.delete_run(item.info.run_id)
 
     def _log_run(
-        self, client: "MlflowClient", experiment: str, record: RunRecord, digest: str, plots: dict[str, str]
+        self, client: "MlflowClient", experiment: str, record: "RunRecord", digest: str, plots: dict[str, str]
     ) -> str:
         from mlflow.entities import Metric, Param
 
@@ -212,7 +232,7 @@ class MlflowRegistry:
             self._log_trial(client, experiment, run_id, record, trial)
         return run_id
 
-    def _log_inputs(self, client: "MlflowClient", run_id: str, record: RunRecord) -> None:
+    def _log_inputs(self, client: "MlflowClient", run_id: str, record: "RunRecord") -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         sources = [
@@ -230,7 +250,7 @@ class MlflowRegistry:
         client.log_inputs(run_id, datasets=sources)
 
     def _log_trial(
-        self, client: "MlflowClient", experiment: str, parent: str, record: RunRecord, trial: TrialRecord
+        self, client: "MlflowClient", experiment: str, parent: str, record: "RunRecord", trial: "TrialRecord"
     ) -> None:
         from mlflow.entities import Metric, Param
 
@@ -246,12 +266,14 @@ class MlflowRegistry:
         )
         client.set_terminated(run.info.run_id, status="FINISHED" if trial.state == "complete" else "KILLED")
 
-    def _log_model(self, run_id: str, record: RunRecord, bundle: Path) -> str:
+    def _log_model(self, run_id: str, record: "RunRecord", bundle: Path) -> str:
         import mlflow
         import numpy as np
         import onnx
         from mlflow.models import ModelSignature
         from mlflow.types import Schema, TensorSpec
+
+        from fairlead.packaging.bundle import MODEL_FILE
 
         width = len(record.bundle.signature.inputs)
         signature = ModelSignature(
@@ -282,12 +304,12 @@ class MlflowRegistry:
         return next((item for item in found if item.tags.get(tag) == value), None)
 
 
-def plan_digest(plan: Plan) -> str:
+def plan_digest(plan: "Plan") -> str:
     """Names a plan, whatever it is compared with."""
     return hash_json(plan.model_dump(mode="json", exclude={"champion"}))
 
 
-def _registered(found: "ModelVersion") -> RegisteredVersion:
+def _registered(found: "StoredVersion | ModelVersion") -> RegisteredVersion:
     return RegisteredVersion(
         model=found.name,
         version=str(found.version),
@@ -300,7 +322,7 @@ def _registered(found: "ModelVersion") -> RegisteredVersion:
     )
 
 
-def _version_tags(record: RunRecord, digest: str) -> dict[str, str]:
+def _version_tags(record: "RunRecord", digest: str) -> dict[str, str]:
     return {
         TAG_DIGEST: digest,
         TAG_PLAN: plan_digest(record.plan),
@@ -314,18 +336,18 @@ def _version_tags(record: RunRecord, digest: str) -> dict[str, str]:
     }
 
 
-def _headline(record: RunRecord) -> str:
+def _headline(record: "RunRecord") -> str:
     metrics = record.evaluation.metrics["roc_auc"]
     return f"ROC AUC {metrics.value:.3f} [{metrics.low:.3f}, {metrics.high:.3f}] on the test period"
 
 
-def _metrics(record: RunRecord) -> dict[str, float]:
+def _metrics(record: "RunRecord") -> dict[str, float]:
     values = {f"test_{name}": item.value for name, item in record.evaluation.metrics.items()}
     values |= {"parity_max_abs": record.parity.max_abs, "latency_p99_ms": record.evaluation.latency_p99_ms}
     return values
 
 
-def _params(record: RunRecord) -> dict[str, Any]:
+def _params(record: "RunRecord") -> dict[str, Any]:
     fixed: dict[str, Any] = {
         "as_of": record.plan.as_of,
         "candidate": record.training.candidate,

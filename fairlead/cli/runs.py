@@ -58,9 +58,9 @@ def run_again(name: str, home: Path, console: Console) -> bool:
     from fairlead.settings import laptop
 
     repo = find_repo()
+    registry = MlflowRegistry(laptop(home, repo))
+    version = find_version(registry, name)
     with lock_home(home):
-        registry = MlflowRegistry(laptop(home, repo))
-        version = find_version(registry, name)
         record = registry.record(version)
         for what, then, now in (
             ("code", record.plan.code_version, code_version(repo)),
@@ -107,9 +107,10 @@ def publish_features(name: str, home: Path, console: Console) -> None:
     from fairlead.settings import laptop
 
     settings = laptop(home, find_repo())
+    registry = MlflowRegistry(settings)
+    version = find_version(registry, name)
     with lock_home(home):
-        registry = MlflowRegistry(settings)
-        record = registry.record(find_version(registry, name))
+        record = registry.record(version)
         as_of = datetime.fromisoformat(record.plan.as_of)
         store = FeastFeatures(settings, record.bundle.dataset)
         written = store.publish(record.bundle.feature_service, record.versions, None, as_of)
@@ -138,10 +139,10 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
 def _specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
     path = repo / "pipelines" / "models" / f"{name}.yaml"
     if not path.exists():
-        from fairlead.spec.dataset import did_you_mean
+        from fairlead.spec.dataset import nearest
 
         known = [file.stem for file in path.parent.glob("*.yaml")]
-        raise SpecError(f"model {name!r}" + did_you_mean(name, known))
+        raise SpecError(f"there is no model {name!r}" + nearest(name, known))
     model = load_model(path)
     return model, load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
 

@@ -1,6 +1,7 @@
 """Commands that look into the registry."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -8,8 +9,10 @@ from rich.table import Table
 
 from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
 from fairlead.errors import RegistryError
-from fairlead.lineage.record import RunRecord
 from fairlead.settings import Settings
+
+if TYPE_CHECKING:
+    from fairlead.lineage.record import RunRecord
 
 
 def find_version(registry: MlflowRegistry, name: str) -> RegisteredVersion:
@@ -36,6 +39,9 @@ def list_models(settings: Settings, console: Console, json_output: bool) -> None
     if json_output:
         sys.stdout.write(TypeAdapter(list[RegisteredVersion]).dump_json(versions, indent=2).decode() + "\n")
         return
+    if not versions:
+        console.print("no versions yet; train one: fairlead run <model>")
+        return
     table = Table("version", "status", "aliases", "why")
     for item in versions:
         table.add_row(f"{item.model}@{item.version}", item.status, ", ".join(item.aliases), "; ".join(item.reasons))
@@ -59,7 +65,7 @@ def show_version(name: str, settings: Settings, console: Console, json_output: b
         console.print(table, highlight=False)
 
 
-def _sections(record: RunRecord, version: RegisteredVersion) -> dict[str, list[tuple[str, str]]]:
+def _sections(record: "RunRecord", version: RegisteredVersion) -> dict[str, list[tuple[str, str]]]:
     plan, training, found = record.plan, record.training, record.evaluation
     metrics = [(name, f"{item.value:.4f} [{item.low:.4f}, {item.high:.4f}]") for name, item in found.metrics.items()]
     return {

@@ -27,7 +27,7 @@ from fairlead.evaluation import (
     reliability_curve,
     roc_curve,
 )
-from fairlead.evaluation.metrics import roc_auc
+from fairlead.evaluation.metrics import measure, roc_auc
 from fairlead.features.training_set import LABEL, TrainingSet
 from fairlead.packaging.parity import Parity
 from fairlead.packaging.session import ScoringSession
@@ -54,6 +54,8 @@ class BaselineRecord(BaseModel):
     detail: str
     roc_auc: float
     log_loss: float | None
+    metrics: dict[str, float] = {}
+    """All of them; empty in records made before they were kept."""
 
 
 class Confusion(BaseModel):
@@ -125,9 +127,11 @@ def evaluate(
     comparison = _compare(model, champion, test, labels, scores, days)
     slices = _slices(model, test, labels, scores)
     p50, p99 = _latency_ms(session, matrix)
+    baselines = _baselines(model, record, training_set)
     evidence = Evidence(
         metrics={name: interval.value for name, interval in metrics.items()},
         comparison=comparison,
+        baselines={item.name: item.roc_auc for item in baselines},
         parity_max_abs=parity.max_abs,
         parity_flipped=parity.flipped,
         latency_p99_ms=p99,
@@ -141,7 +145,7 @@ def evaluate(
     return EvaluationRecord(
         rows=len(labels),
         metrics=metrics,
-        baselines=_baselines(model, record, training_set),
+        baselines=baselines,
         roc=roc_curve(labels, scores),
         calibration=reliability_curve(labels, scores),
         histogram=_histogram(scores),
@@ -205,21 +209,22 @@ def _baselines(model: ModelSpec, record: TrainingRecord, training_set: TrainingS
     fitted = CANDIDATES[record.candidate].fit(
         train_matrix[:, known], train_labels, narrow, record.params, model.tuning.seed
     )
+    alone = measure(test_labels, fitted.scores(test_matrix[:, known]))
     return [
         _baseline("base rate", "the same score for everybody", constant.metrics),
         _baseline("best single feature", str(single.feature), single.metrics),
-        BaselineRecord(
-            name="request columns alone",
-            detail=f"{record.candidate} without looked-up features",
-            roc_auc=roc_auc(test_labels, fitted.scores(test_matrix[:, known])),
-            log_loss=METRICS["log_loss"].function(test_labels, fitted.scores(test_matrix[:, known]), None),
-        ),
+        _baseline("request columns alone", f"{record.candidate} without looked-up features", alone),
     ]
 
 
 def _baseline(name: str, detail: str, metrics: "dict[str, float]") -> BaselineRecord:
     auc = metrics["roc_auc"]
-    return BaselineRecord(name=name, detail=detail, roc_auc=0.5 if np.isnan(auc) else auc, log_loss=metrics["log_loss"])
+    measured = {name: value for name, value in metrics.items() if not np.isnan(value)} | {
+        "roc_auc": 0.5 if np.isnan(auc) else auc
+    }
+    return BaselineRecord(
+        name=name, detail=detail, roc_auc=measured["roc_auc"], log_loss=metrics["log_loss"], metrics=measured
+    )
 
 
 def _importance(

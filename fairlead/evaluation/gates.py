@@ -1,7 +1,7 @@
 """The gates that a trained model must pass before it may become a challenger."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isnan, nan
 from typing import Protocol
 
@@ -20,6 +20,13 @@ class BoundLike(Protocol):
 
 class ChampionGateLike(Protocol):
     """By how much a challenger may be worse, in the unit of the compared metric."""
+
+    @property
+    def margin(self) -> float: ...
+
+
+class BaselineGateLike(Protocol):
+    """By how much ROC AUC must be above that of the best baseline."""
 
     @property
     def margin(self) -> float: ...
@@ -51,6 +58,8 @@ class GatesLike(Protocol):
     @property
     def metric_bounds(self) -> Mapping[str, BoundLike]: ...
     @property
+    def baseline(self) -> BaselineGateLike | None: ...
+    @property
     def champion(self) -> ChampionGateLike | None: ...
     @property
     def parity(self) -> ParityGateLike | None: ...
@@ -67,6 +76,8 @@ class Evidence:
     metrics: Mapping[str, float]
     comparison: Comparison | None
     """None: there is no champion yet. It has no default, so that a forgotten comparison does not pass for that."""
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    """Name → ROC AUC on the same rows."""
     parity_max_abs: float | None = None
     parity_flipped: int | None = None
     latency_p99_ms: float | None = None
@@ -87,7 +98,7 @@ class GateResult:
 
 
 def check_gates(gates: GatesLike, evidence: Evidence) -> list[GateResult]:
-    """One result a rule, in the order metrics, champion, parity, latency, slices; the model passes if all do.
+    """One result a rule, in the order metrics, baseline, champion, parity, latency, slices; the model passes if all do.
 
     A value that is missing or NaN fails its rule: what was not measured is not known to be good. Two things pass
     unjudged, and say so: the champion gate when there is no champion, and a slice gate when no slice has enough rows.
@@ -111,6 +122,8 @@ def check_gates(gates: GatesLike, evidence: Evidence) -> list[GateResult]:
 def _results(gates: GatesLike, evidence: Evidence) -> Iterator[GateResult]:
     for metric, bound in gates.metric_bounds.items():
         yield _within(metric, _rule(metric, bound.min, bound.max), evidence.metrics.get(metric), bound.min, bound.max)
+    if gates.baseline is not None:
+        yield _baseline(gates.baseline.margin, evidence.metrics.get("roc_auc"), evidence.baselines)
     if gates.champion is not None:
         yield _champion(gates.champion.margin, evidence.comparison)
     if gates.parity is not None:
@@ -156,10 +169,29 @@ def _shortfall(value: float | None, low: float | None, high: float | None) -> fl
     return max(low - value if low is not None else -float("inf"), value - high if high is not None else -float("inf"))
 
 
+def _baseline(margin: float, auc: float | None, baselines: Mapping[str, float]) -> GateResult:
+    rule = "roc_auc " + (f"{margin:g} above" if margin else "no worse than") + " the best baseline's"
+    known = {name: value for name, value in baselines.items() if not isnan(value)}
+    if auc is None or not known:
+        return GateResult("baseline", False, rule, None, "was not measured")
+    if isnan(auc):
+        return GateResult("baseline", False, rule, auc, "is undefined on these rows")
+    best = max(known, key=lambda name: known[name])
+    gain = auc - known[best]
+    reason = f"{auc:.4f} against {known[best]:.4f} of {best}: {abs(gain):.4f} {'worse' if gain < 0 else 'better'}"
+    return GateResult("baseline", gain >= margin, rule, gain, reason)
+
+
 def _champion(margin: float, comparison: Comparison | None) -> GateResult:
     tolerated = f"at most {margin:g} worse" if margin else "no worse"
     if comparison is None:
-        return GateResult("champion", True, f"{tolerated} than the champion", None, "no champion yet")
+        return GateResult(
+            "champion",
+            True,
+            f"{tolerated} than the champion",
+            None,
+            "no champion yet: there is nothing to be worse than",
+        )
     if comparison.margin != margin:
         raise ValueError(f"the comparison's margin must be the gate's {margin:g}, but is {comparison.margin:g}")
     rule = f"{comparison.metric} {tolerated} than the champion's"

@@ -8,8 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ibis
-
 from fairlead.errors import TrainingError
 from fairlead.features.lookup import LookupPlan
 from fairlead.ports import FeatureStore, TableStore
@@ -105,6 +103,8 @@ def asked_rows(
     end: datetime,
 ) -> "ir.Table":
     """`rows_asked_between` as an expression, for those whom a frame would be too large."""
+    import ibis
+
     name = model.rows.table
     source = open_tables(connection, store, {f"{dataset.name}/clean/{name}": version})[name]
     asked_at = source[model.rows.ask_column] + ibis.interval(seconds=int(model.rows.ask_offset.total_seconds()))

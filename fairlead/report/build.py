@@ -231,9 +231,10 @@ def _evaluation(record: RunRecord) -> s.Evaluation:
 def _baselines(record: RunRecord) -> Sequence[s.Baseline]:
     found = []
     for item in record.evaluation.baselines:
-        found.append(s.Baseline(name=item.name, metric="roc_auc", value=item.roc_auc))
-        if item.log_loss is not None:
-            found.append(s.Baseline(name=item.name, metric="log_loss", value=item.log_loss))
+        known: dict[str, float | None] = dict(item.metrics) or {"roc_auc": item.roc_auc, "log_loss": item.log_loss}
+        found += [
+            s.Baseline(name=item.name, metric=name, value=value) for name, value in known.items() if value is not None
+        ]
     return found
 
 

@@ -200,10 +200,15 @@ class DatasetSpec(Spec):
 
 def did_you_mean(name: str, known: Any) -> str:
     """`, which does not exist; did you mean 'x'?`, or the list of what exists where nothing is near."""
+    return ", which does not exist" + nearest(name, known)
+
+
+def nearest(name: str, known: Any) -> str:
+    """The end of `there is no model 'y'`: `; did you mean 'x'?`, or the list of what there is."""
     from difflib import get_close_matches
 
     names = [str(item) for item in known]
     near = get_close_matches(name, names, n=1)
     if near:
-        return f", which does not exist; did you mean {near[0]!r}?"
-    return f", which does not exist; there {'are' if len(names) != 1 else 'is'} {', '.join(sorted(names)) or 'none'}"
+        return f"; did you mean {near[0]!r}?"
+    return f"; there {'are' if len(names) != 1 else 'is'} {', '.join(sorted(names)) or 'none'}"

@@ -167,6 +167,13 @@ class ChampionGate(Spec):
     margin: float = Field(default=0.0, ge=0)
 
 
+class BaselineGate(Spec):
+    """By how much a model must beat the best baseline: no features, the best single one, or the request columns."""
+
+    margin: float = Field(default=0.0, ge=0)
+    """Of ROC AUC on the test period."""
+
+
 class ParityGate(Spec):
     """How far the exported model may be from the fitted one."""
 
@@ -203,6 +210,7 @@ class SliceGate(_MetricBounds):
 class GatesSpec(_MetricBounds):
     """What a model must show before it may become a challenger."""
 
+    baseline: BaselineGate | None = None
     champion: ChampionGate | None = None
     parity: ParityGate | None = None
     latency_p99_ms: Bound | None = None

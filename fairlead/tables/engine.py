@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import ibis
-
 from fairlead.ports import TableStore
 
 if TYPE_CHECKING:
@@ -13,6 +11,8 @@ if TYPE_CHECKING:
 
 def connect() -> Any:
     """An Ibis connection whose session runs in UTC: a cast of an instant means the same everywhere."""
+    import ibis
+
     connection = ibis.duckdb.connect()
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET autoinstall_known_extensions = false")

@@ -83,7 +83,7 @@ def test_show_prints_all_that_made_a_version(checkout, first):
 def test_an_unknown_version_is_refused_with_what_there_is(checkout, first):
     done = checkout.run("show", "flight-delay@7")
     assert done.returncode == 1
-    assert done.stderr == "error: version flight-delay@7, which does not exist; there are 1, challenger, champion\n"
+    assert done.stderr == "error: there is no version flight-delay@7; there are 1, challenger, champion\n"
 
 
 def test_a_row_that_breaks_a_critical_rule_stops_the_run_and_the_next_good_run_works(checkout, first):
@@ -104,7 +104,7 @@ def test_a_row_that_breaks_a_critical_rule_stops_the_run_and_the_next_good_run_w
 def test_an_unknown_model_is_an_error_with_what_there_is(checkout, first):
     done = checkout.run("show", "no-such-model")
     assert done.returncode == 1
-    assert "model 'no-such-model', which does not exist; there is flight-delay" in done.stderr
+    assert "there is no model 'no-such-model'; there is flight-delay" in done.stderr
 
 
 def test_repeating_an_older_demo_leaves_a_newer_champion_and_the_endpoints_features(checkout, first):

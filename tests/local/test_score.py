@@ -133,7 +133,7 @@ def test_the_pipeline_leaves_what_the_command_leaves(home: Home, tmp_path: Path)
     ("model", "words", "message"),
     [
         ("trip-delay", ("nowhere.parquet",), "cannot read"),
-        ("trip-delay@7", ("trips/clean/trips",), "version trip-delay@7, which does not exist"),
+        ("trip-delay@7", ("trips/clean/trips",), "there is no version trip-delay@7"),
     ],
 )
 def test_what_cannot_be_scored_is_one_message_and_code_1(

@@ -44,7 +44,7 @@ def test_the_repository_is_fine_as_it_is(repo: Path) -> None:
         (
             "features: flight_delay_v1",
             "features: flight_delay_v2",
-            "features: feature service 'flight_delay_v2', which does not exist; did you mean 'flight_delay_v1'?",
+            "features: there is no feature service 'flight_delay_v2'; did you mean 'flight_delay_v1'?",
         ),
         (
             "column: arrived_late",

@@ -9,6 +9,7 @@ from fairlead.spec.model import GatesSpec
 DECLARED = {
     "roc_auc": {"min": 0.6},
     "brier": {"max": 0.2},
+    "baseline": {"margin": 0.02},
     "champion": {"margin": 0.01},
     "parity": {"max_abs": 1e-4},
     "latency_p99_ms": {"max": 20},
@@ -28,6 +29,7 @@ def origin(value="JFK", rows=1000, **metrics):
 GOOD = Evidence(
     metrics={"roc_auc": 0.7, "brier": 0.15},
     comparison=comparison(),
+    baselines={"base rate": 0.5, "request columns alone": 0.65},
     parity_max_abs=1e-6,
     parity_flipped=0,
     latency_p99_ms=3.0,
@@ -44,6 +46,7 @@ def test_a_model_that_keeps_every_rule_passes_every_gate():
     assert {name: result.rule for name, result in results.items()} == {
         "roc_auc": "roc_auc >= 0.6",
         "brier": "brier <= 0.2",
+        "baseline": "roc_auc 0.02 above the best baseline's",
         "champion": "roc_auc at most 0.01 worse than the champion's",
         "parity.max_abs": "largest difference <= 0.0001",
         "parity.max_flipped": "flipped rows <= 0",
@@ -56,10 +59,21 @@ def test_a_model_that_keeps_every_rule_passes_every_gate():
 @pytest.mark.parametrize(
     ("broken", "gate", "reason"),
     [
-        ({"metrics": {"roc_auc": 0.59, "brier": 0.15}}, "roc_auc", "0.59 is 0.01 beyond the bound"),
+        (
+            {"metrics": {"roc_auc": 0.59, "brier": 0.15}, "baselines": {"base rate": 0.5}},
+            "roc_auc",
+            "0.59 is 0.01 beyond the bound",
+        ),
         ({"metrics": {"roc_auc": 0.7, "brier": 0.25}}, "brier", "0.25 is 0.05 beyond the bound"),
-        ({"metrics": {"brier": 0.15}}, "roc_auc", "was not measured"),
-        ({"metrics": {"roc_auc": math.nan, "brier": 0.15}}, "roc_auc", "is undefined on these rows"),
+        ({"metrics": {"roc_auc": 0.7}}, "brier", "was not measured"),
+        ({"metrics": {"roc_auc": 0.7, "brier": math.nan}}, "brier", "is undefined on these rows"),
+        (
+            {"baselines": {"best single feature": 0.71}},
+            "baseline",
+            "0.7000 against 0.7100 of best single feature: 0.0100 worse",
+        ),
+        ({"baselines": {"request columns alone": 0.69}}, "baseline", "0.0100 better"),
+        ({"baselines": {}}, "baseline", "was not measured"),
         ({"comparison": comparison(-0.02, -0.05, 0.01, verdict="undecided")}, "champion", "0.6800 against 0.7000"),
         ({"comparison": comparison(-0.05, -0.08, -0.02, verdict="worse")}, "champion", "0.0500 worse"),
         ({"comparison": comparison(math.nan, verdict="undecided")}, "champion", "roc_auc is undefined"),
@@ -83,12 +97,20 @@ def test_a_value_on_its_bound_passes():
     on_bounds = replace(
         GOOD,
         metrics={"roc_auc": 0.6, "brier": 0.2},
+        baselines={"base rate": 0.5},
         comparison=comparison(-0.01, -0.03, 0.01, verdict="undecided"),
         parity_max_abs=1e-4,
         latency_p99_ms=20.0,
         slices=[origin(roc_auc=0.55)],
     )
     assert all(result.passed for result in check(on_bounds).values())
+
+
+def test_without_a_margin_a_model_may_be_as_good_as_its_baselines_but_no_worse():
+    for baseline, passed in ((0.7, True), (0.7001, False)):
+        result = check(replace(GOOD, baselines={"request columns alone": baseline}), {"baseline": {}})["baseline"]
+        assert result.passed is passed
+        assert result.rule == "roc_auc no worse than the best baseline's"
 
 
 def test_a_bound_with_two_ends_holds_at_both():
@@ -100,7 +122,11 @@ def test_a_bound_with_two_ends_holds_at_both():
 
 def test_the_first_model_has_no_champion_to_beat():
     result = check(replace(GOOD, comparison=None))["champion"]
-    assert (result.passed, result.value, result.reason) == (True, None, "no champion yet")
+    assert (result.passed, result.value, result.reason) == (
+        True,
+        None,
+        "no champion yet: there is nothing to be worse than",
+    )
 
 
 @pytest.mark.parametrize(("difference", "passed"), [(0.002, True), (0.0, True), (-0.002, False)])
