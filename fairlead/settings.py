@@ -9,6 +9,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fairlead.errors import HomeError
 
+DEFAULT_HOME = ".fairlead"
+"""The home of the commands, unless told otherwise."""
+
 
 class Settings(BaseSettings):
     """Where things are kept. Nothing has a default: a deployment states all of them."""

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fairlead.settings import find_repo, laptop
+from fairlead.settings import DEFAULT_HOME, find_repo, laptop
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, help="An ML platform for Kubeflow in one Git repository."
@@ -27,7 +27,7 @@ AsOf = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[str, typer.Argument(help="A model: `flight-delay`; of a version or alias: `flight-delay@3`.")]
 
-HOME = Path(".fairlead")
+HOME = Path(DEFAULT_HOME)
 
 
 @app.command()

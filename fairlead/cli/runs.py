@@ -1,5 +1,7 @@
 """Commands that run a pipeline."""
 
+import shutil
+import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from fairlead.cli.progress import ConsoleProgress
 from fairlead.errors import SpecError
 from fairlead.home import lock_home
 from fairlead.report.summary import Summary
+from fairlead.report.view import endpoint_remark
 from fairlead.settings import find_repo
 from fairlead.spec import DatasetSpec, ModelSpec, load_dataset, load_model
 
@@ -132,8 +135,15 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
         as_of=as_of_date(day, dataset),
         progress=progress,
         titles=_titles(repo),
+        program=_program(),
     )
     return flow, progress
+
+
+def _program() -> str:
+    """What a user types to call this command: its name, or where it is if the name is not on the PATH."""
+    called, found = sys.argv[0], shutil.which("fairlead")
+    return "fairlead" if found and Path(found).absolute() == Path(called).absolute() else called
 
 
 def _specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
@@ -183,7 +193,7 @@ def _print_figures(summary: Summary, console: Console) -> None:
         table.add_row("  flights asked about", f"{replay.answered:,} of {replay.requests:,}")
         table.add_row("  median latency", f"{replay.latency_p50_ms:.1f} ms")
     if summary.bundle is not None and summary.bundle.parity is not None:
-        table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.0e}")
+        table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.1e}")
     passed = sum(gate.passed for gate in summary.evaluation.gates)
     table.add_row("gates", f"{passed} of {len(summary.evaluation.gates)} passed")
     table.add_row(
@@ -192,6 +202,8 @@ def _print_figures(summary: Summary, console: Console) -> None:
     table.add_row("time", f"{summary.run.seconds:.0f} s")
     console.print()
     console.print(table, highlight=False)
+    if remark := endpoint_remark(summary):
+        console.print(f"\n{remark}", highlight=False)
 
 
 def _print_refusals(refusals: list[str], console: Console) -> None:

@@ -14,7 +14,7 @@ from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.kfp import LocalPipelines, StepEvent
-from fairlead.adapters.mlflow import MlflowRegistry, RegisteredVersion
+from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
@@ -24,9 +24,9 @@ from fairlead.lineage.record import Plan, RunRecord
 from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
 from fairlead.report.build import Circumstances, summarise
-from fairlead.report.html import write_report
+from fairlead.report.html import PAGE, is_reported, write_report
 from fairlead.report.summary import NextCommand, Replay, Step, Summary
-from fairlead.settings import Settings, laptop
+from fairlead.settings import DEFAULT_HOME, Settings, laptop
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.tables.ingest import fingerprints
 from fairlead.training.splits import days_before, midnight
@@ -65,6 +65,8 @@ class Flow:
     progress: Progress
     titles: Mapping[str, str]
     """Task → its display name in the compiled pipelines."""
+    program: str = "fairlead"
+    """How a user calls the command line."""
     steps: list[Step] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -199,31 +201,58 @@ class Flow:
     def report(
         self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None
     ) -> tuple[Path, Summary]:
-        """Write the report."""
+        """Write the report, unless the one that is there says the same."""
         folder = self.home / "report"
+        summary = self._summary(version, record, docs, result)
+        if is_reported(summary, folder):
+            self._step("report", "Write the report", lambda: None, cached=True)
+            return folder / PAGE, summary
+        return self._step("report", "Write the report", lambda: write_report(summary, folder), detail=str), summary
 
-        def write() -> tuple[Path, Summary]:
-            fresh = MlflowRegistry(self.settings).resolve(version.model, version.version)
-            summary = summarise(
-                record,
-                Circumstances(
-                    version=version.version,
-                    aliases=tuple(fresh.aliases),
-                    run_id=version.run_id,
-                    tracking_uri=self.settings.tracking_uri,
-                    started_at=self.started,
-                    seconds=(datetime.now(UTC) - self.started).total_seconds(),
-                    home=str(self.home),
-                    steps=tuple(self.steps),
-                    data_docs=_relative(docs / "index.html", folder),
-                    bundle=Path(self.settings.bundles_uri, version.model, version.version),
-                    replay=result,
-                    next=_next_commands(version, self.as_of.astimezone(ZoneInfo(self.dataset.timezone)).date()),
-                ),
-            )
-            return write_report(summary, folder), summary
+    def _summary(self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None) -> Summary:
+        fresh = MlflowRegistry(self.settings).resolve(version.model, version.version)
+        return summarise(
+            record,
+            Circumstances(
+                version=version.version,
+                aliases=tuple(fresh.aliases),
+                run_id=version.run_id,
+                tracking_uri=self.settings.tracking_uri,
+                started_at=self.started,
+                seconds=(datetime.now(UTC) - self.started).total_seconds(),
+                home=str(self.home),
+                steps=tuple(self.steps),
+                data_docs=_relative(docs / "index.html", self.home / "report"),
+                bundle=Path(self.settings.bundles_uri, version.model, version.version),
+                replay=result,
+                next=self._next_commands(fresh),
+            ),
+        )
 
-        return self._step("report", "Write the report", write, detail=lambda made: str(made[0]))
+    def _next_commands(self, version: RegisteredVersion) -> tuple[NextCommand, ...]:
+        """What can be done with the version as it stands."""
+        name = f"{version.model}@{version.version}"
+        served = "at http://127.0.0.1:8080"
+        if CHAMPION in version.aliases:
+            first = [(f"serve {version.model}", f"serves the champion {served}")]
+        elif version.status == "accepted":
+            first = [
+                (f"promote {name}", "makes this version the champion"),
+                (f"publish {name}", "brings its features online, as known at its time"),
+                (f"serve {name}", f"serves this version {served}"),
+            ]
+        else:
+            first = []
+        day = self.as_of.astimezone(ZoneInfo(self.dataset.timezone)).date()
+        later = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        commands = [
+            *first,
+            (f"show {name}", "prints everything that made this version"),
+            (f"reproduce {name}", "trains it again and compares the bytes"),
+            (f"run {version.model} --as-of {later}", "trains a challenger a month later"),
+        ]
+        home = "" if self.home == Path(DEFAULT_HOME).resolve() else f" --home {self.home}"
+        return tuple(NextCommand(command=f"{self.program} {words}{home}", does=does) for words, does in commands)
 
     def _run(self, pipeline: str, arguments: Mapping[str, Any]) -> Any:
         package = self.repo / "pipelines" / "compiled" / f"{pipeline}.yaml"
@@ -274,7 +303,7 @@ def as_of_date(day: date, dataset: DatasetSpec) -> datetime:
 
 def _replayed(result: Replay) -> str:
     return (
-        f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.0e}"
+        f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.1e}"
     )
 
 
@@ -282,16 +311,3 @@ def _relative(target: Path, folder: Path) -> str | None:
     import os
 
     return Path(os.path.relpath(target, folder)).as_posix() if target.exists() else None
-
-
-def _next_commands(version: RegisteredVersion, day: date) -> tuple[NextCommand, ...]:
-    name = version.model
-    later = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return (
-        NextCommand(command=f"fairlead serve {name}", does="serves the champion at http://127.0.0.1:8080"),
-        NextCommand(command=f"fairlead show {name}@{version.version}", does="prints everything that made this version"),
-        NextCommand(
-            command=f"fairlead reproduce {name}@{version.version}", does="trains it again and compares the bytes"
-        ),
-        NextCommand(command=f"fairlead run {name} --as-of {later}", does="trains a challenger a month later"),
-    )

@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from fairlead.lineage.digest import hash_file
 from fairlead.lineage.record import RunRecord
+from fairlead.packaging.bundle import BUNDLE_FILE
 from fairlead.report import summary as s
 from fairlead.report.view import drawings
 from fairlead.tables.quality import RuleResult
@@ -142,8 +144,10 @@ def _features(record: RunRecord) -> s.Features:
         )
         for period in record.periods
     ]
+    names = {column.name for column in record.columns}
+    keys = [key for key in record.bundle.signature.entities if key not in names]
     measure = "loss of ROC AUC on the test period when the values are shuffled"
-    return s.Features(records=tuple(records), importance_measure=measure, splits=tuple(splits))
+    return s.Features(records=tuple(records), importance_measure=measure, splits=tuple(splits), keys=tuple(keys))
 
 
 def _day(instant: str, record: RunRecord) -> date:
@@ -254,12 +258,14 @@ def _champion(record: RunRecord) -> s.ChampionComparison | None:
 
 
 def _bundle(record: RunRecord, now: Circumstances) -> s.Bundle:
-    sizes = {name: (now.bundle / name).stat().st_size for name in record.bundle.files} if now.bundle else {}
+    digests = dict(record.bundle.files)
+    if now.bundle:  # its description is a file, too, and cannot hold its own digest
+        digests[BUNDLE_FILE] = hash_file(now.bundle / BUNDLE_FILE)
+    sizes = {name: (now.bundle / name).stat().st_size for name in digests} if now.bundle else {}
     return s.Bundle(
         size_bytes=sum(sizes.values()),
         files=tuple(
-            s.FileRecord(name=name, size_bytes=sizes.get(name, 0), sha256=digest)
-            for name, digest in record.bundle.files.items()
+            s.FileRecord(name=name, size_bytes=sizes.get(name, 0), sha256=digest) for name, digest in digests.items()
         ),
         parity=s.Parity(rows=record.parity.rows, max_abs=record.parity.max_abs, flipped=record.parity.flipped),
         latency_p50_ms=record.evaluation.latency_p50_ms,

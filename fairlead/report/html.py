@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from fairlead.report import numbers, plots, theme, view
 from fairlead.report.summary import Summary, write_whole
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     import jinja2
     from markupsafe import Markup
 
+PAGE = "report.html"
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
@@ -20,8 +23,24 @@ def write_report(summary: Summary, folder: Path) -> Path:
     Returns:
         The path of the page.
     """
+    # The page first: `is_reported` goes by the summary.
+    page = write_whole(folder / PAGE, [render(summary)])
     summary.write(folder / "summary.json")
-    return write_whole(folder / "report.html", [render(summary)])
+    return page
+
+
+def is_reported(summary: Summary, folder: Path) -> bool:
+    """A report is there that says the same, but for when the run was and how long it took."""
+    try:
+        before = Summary.read(folder / "summary.json")
+    except (OSError, ValidationError):
+        return False
+    return (folder / PAGE).is_file() and _lasting(before) == _lasting(summary)
+
+
+def _lasting(summary: Summary) -> str:
+    run = summary.run.model_copy(update={"started_at": summary.run.as_of, "seconds": 0.0, "steps": ()})
+    return summary.model_copy(update={"run": run}).model_dump_json()
 
 
 def render(summary: Summary) -> str:
@@ -35,6 +54,8 @@ def render(summary: Summary) -> str:
         view=view,
         plots=drawn,
         top_features=plots.TOP_FEATURES,
+        top_slices=plots.TOP_SLICES,
+        left_out=plots.slices_left_out(summary.evaluation),
         dark_rules=Markup(theme.dark_rules()),
         colours=theme,
     )

@@ -30,6 +30,9 @@ TOP_SLICES = 20
 """Of one column: those with the most rows."""
 _PANEL_WIDTH = 340
 """Inside of a plot of several panels, where the axis has a fixed width so that panels stand in line."""
+_LABEL_LETTERS = 38
+_LABEL_WIDTH = 260
+"""Room for so many letters, in pixels."""
 _FIT: Any = {"type": "fit", "contains": "padding"}
 _MOST_POINTS = 500
 _FEW_DAYS = 7
@@ -86,14 +89,14 @@ def calibration(evaluation: Evaluation) -> str:
 
     bins = evaluation.calibration
     ends = [b.high for b in evaluation.scores if b.rows] or [b.mean_predicted for b in bins]
-    right, top = _round_up(max(ends)), _round_up(max(_upper(b) for b in bins))
-    scale = alt.Scale(domain=[0, right])
+    end = max(_round_up(max(ends)), _round_up(max(_upper(b) for b in bins)))
+    scale = alt.Scale(domain=[0, end])  # of both axes: what is above the diagonal looks as far off as what is below
     values = [
         {"x": b.mean_predicted, "y": b.observed, "low": b.observed if b.low is None else b.low, "high": _upper(b)}
         for b in bins
     ]
     x = alt.X("x:Q", title=None, scale=scale, axis=alt.Axis(labels=False))
-    y = alt.Y("y:Q", title="Observed share", scale=alt.Scale(domain=[0, top]), axis=_fixed(format="%"))
+    y = alt.Y("y:Q", title="Observed share", scale=scale, axis=_fixed(format="%"))
     diagonal = alt.Chart(_points([(0, 0), (1, 1)])).mark_line(color=theme.QUIET, strokeWidth=1, clip=True)
     base = alt.Chart(_data(values)).encode(x=x)
     layers = [
@@ -103,7 +106,7 @@ def calibration(evaluation: Evaluation) -> str:
         ),
         base.mark_point().encode(y=y),
     ]
-    main = alt.layer(*layers).properties(width=_PANEL_WIDTH, height=238)
+    main = alt.layer(*layers).properties(width=_PANEL_WIDTH, height=_PANEL_WIDTH)
     chart = alt.vconcat(main, _histogram(evaluation, scale), spacing=26)
     worst = max(bins, key=lambda b: abs(b.observed - b.mean_predicted))
     alt_text = (
@@ -142,16 +145,27 @@ def tuning(tuning: Tuning) -> str:
     name = metric_words(tuning.objective)
     axis = alt.Axis(format="d", tickMinStep=1, grid=False)
     x = alt.X("x:Q", title="Trial", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=12))
-    y = alt.Y("y:Q", title=f"{name}, mean over the folds", scale=alt.Scale(zero=False))
+    whole = [t.value for t in tried if t.state == "complete" and t.value is not None]
+    # A trial that was stopped early saw the first folds only: it must not stretch the axis of the others.
+    scale = alt.Scale(domain=_with_room(whole), nice=True) if whole else alt.Scale(zero=False)
+    y = alt.Y("y:Q", title=f"{name}, mean over the folds", scale=scale)
     base = alt.Chart(_data(values)).encode(x=x, y=y, **_by_name("candidate", sorted({t.candidate for t in tried})))
     line = alt.Chart(_points(best)).mark_line(interpolate="step-after", color=theme.QUIET, strokeWidth=1.5)
     chart = alt.layer(
         line.encode(x=x, y=y),
         base.transform_filter("datum.complete").mark_point(),
-        base.transform_filter("!datum.complete").mark_point(filled=False),
+        base.transform_filter("!datum.complete").mark_point(filled=False, clip=True),
     ).properties(width=WIDTH, height=300, autosize=_FIT)
     reached = f"; the best reaches {figure(best[-1][1])}" if best else ""
-    return theme.to_svg(chart, "tuning", f"{name} of {len(values)} trials{reached}.")
+    stopped = len(values) - len(whole)
+    early = f"; {stopped} were stopped early: mean of the folds so far" if stopped else ""
+    return theme.to_svg(chart, "tuning", f"{name} of {len(values)} trials{reached}{early}.")
+
+
+def _with_room(values: Sequence[float]) -> list[float]:
+    """Ends of an axis, a tenth beyond the values."""
+    room = 0.1 * (max(values) - min(values)) or 0.01
+    return [min(values) - room, max(values) + room]
 
 
 def _best_so_far(tuning: Tuning) -> list[tuple[int, float]]:
@@ -170,7 +184,7 @@ def importance(features: Features) -> str:
 
     known = [record for record in features.records if record.importance is not None]
     top = sorted(known, key=lambda record: (-(record.importance or 0), record.name))[:TOP_FEATURES]
-    values = [{"name": r.name, "x": r.importance, "source": _SOURCES[r.source]} for r in top]
+    values = [{"name": _label(r), "x": r.importance, "source": _SOURCES[r.source]} for r in top]
     scale = alt.Scale(domain=list(_SOURCES.values()), range=[theme.MODEL, theme.OCHRE])
     colour = alt.Color("source:N", scale=scale, legend=_legend(8))
     x = alt.X("x:Q", title=features.importance_measure.capitalize() or "Importance", axis=alt.Axis(tickCount=4))
@@ -189,7 +203,7 @@ def missing(features: Features) -> str:
 
     some = [record for record in features.records if record.missing_share > 0]
     top = sorted(some, key=lambda record: (-record.missing_share, record.name))[:TOP_FEATURES]
-    values = [{"name": r.name, "x": r.missing_share, "label": percent(r.missing_share)} for r in top]
+    values = [{"name": _label(r), "x": r.missing_share, "label": percent(r.missing_share)} for r in top]
     limit = max(0.01, top[0].missing_share)
     x = alt.X("x:Q", title=None, scale=alt.Scale(domain=[0, limit * 1.25]), axis=None)
     base = alt.Chart(_data(values)).encode(x=x, y=_names_in_order(top))
@@ -209,25 +223,45 @@ def slices(evaluation: Evaluation) -> str:
 
     auc = evaluation.metric("roc_auc")
     overall = [auc.value] if auc else []
-    known = [record for record in evaluation.slices if record.roc_auc is not None]
-    telling = [record for record in known if record.enough_rows] or known
-    span = [_auc(record) for record in telling] + overall
-    low, high = _round_down(min(span) - 0.02), _round_up(max(span) + 0.02)
-    shown = [record for record in known if low <= _auc(record) <= high]
-    columns = list(dict.fromkeys(record.column for record in shown))
-    scale = alt.Scale(domain=[low, high])
-    groups = [[record for record in shown if record.column == name] for name in columns]
+    telling = _telling(evaluation)
+    groups, ends = _drawn_slices(evaluation)
+    scale = alt.Scale(domain=ends)
     panels = [_slice_panel(group, scale, overall, group is groups[-1]) for group in groups]
     worst = min(telling, key=_auc)
     alt_text = f"ROC AUC of slices; lowest: {worst.column} {worst.value}, {figure(worst.roc_auc)}."
     return theme.to_svg(alt.vconcat(*panels, spacing=14), "slices", alt_text)
 
 
+def slices_left_out(evaluation: Evaluation) -> int:
+    """How many slices with a ROC AUC `slices` does not draw."""
+    known = [record for record in evaluation.slices if record.roc_auc is not None]
+    return len(known) - sum(len(group) for group in _drawn_slices(evaluation)[0]) if known else 0
+
+
+def _telling(evaluation: Evaluation) -> list[SliceRecord]:
+    known = [record for record in evaluation.slices if record.roc_auc is not None]
+    return [record for record in known if record.enough_rows] or known
+
+
+def _drawn_slices(evaluation: Evaluation) -> tuple[list[list[SliceRecord]], list[float]]:
+    """By column the largest slices that are within the ends of the axis; these ends."""
+    auc = evaluation.metric("roc_auc")
+    span = [_auc(record) for record in _telling(evaluation)] + ([auc.value] if auc else [])
+    low, high = _round_down(min(span) - 0.02), _round_up(max(span) + 0.02)
+    known = [record for record in evaluation.slices if record.roc_auc is not None]
+    shown = [record for record in known if low <= _auc(record) <= high]
+    columns = list(dict.fromkeys(record.column for record in shown))
+    groups = [[record for record in shown if record.column == name] for name in columns]
+    return [sorted(group, key=lambda record: (-record.rows, record.value))[:TOP_SLICES] for group in groups], [
+        low,
+        high,
+    ]
+
+
 def _slice_panel(records: list[SliceRecord], scale: "alt.Scale", overall: list[float], last: bool) -> "AnyChart":
     import altair as alt
 
-    largest = sorted(records, key=lambda record: (-record.rows, record.value))[:TOP_SLICES]
-    ordered = sorted(largest, key=lambda record: (-_auc(record), record.value))
+    ordered = sorted(records, key=lambda record: (-_auc(record), record.value))
     values = [{"name": r.value, "x": r.roc_auc, "enough": r.enough_rows} for r in ordered]
     x = alt.X("x:Q", title="ROC AUC" if last else None, scale=scale, axis=alt.Axis(labels=last, tickCount=4))
     names = alt.Axis(minExtent=70, maxExtent=70, labelLimit=64, grid=True, titleX=-70, titleY=-9)
@@ -306,7 +340,14 @@ def _by_name(field: str, names: list[str]) -> dict[str, Any]:
 def _names_in_order(records: Sequence[FeatureRecord]) -> "alt.Y":
     import altair as alt
 
-    return alt.Y("name:N", title=None, sort=[record.name for record in records], axis=alt.Axis(grid=False))
+    axis = alt.Axis(grid=False, labelLimit=_LABEL_WIDTH)
+    return alt.Y("name:N", title=None, sort=[_label(record) for record in records], axis=axis)
+
+
+def _label(record: FeatureRecord) -> str:
+    """The name, cut in the middle: views begin alike, and the windows that tell features apart are at the end."""
+    name = record.name
+    return name if len(name) <= _LABEL_LETTERS else f"{name[:11]}…{name[12 - _LABEL_LETTERS :]}"
 
 
 def _legend(offset: int) -> "alt.Legend":

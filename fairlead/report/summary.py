@@ -180,6 +180,8 @@ class Features(Part):
     importance_measure: str = ""
     """What `importance` counts: `share of the gain over all splits`."""
     splits: tuple[SplitRecord, ...] = ()
+    keys: tuple[str, ...] = ()
+    """Entity keys that the caller sends for the look-up, and that are no column of the model."""
 
 
 class Trial(Part):

@@ -93,6 +93,49 @@ def _at_the_endpoint(replay: Replay | None) -> Headline:
     return Headline(label, figure(replay.roc_auc), note)
 
 
+def endpoint_remark(summary: Summary) -> str:
+    """A sentence where the endpoint's ROC AUC is not that of the test period by chance; else nothing."""
+    auc, replay = summary.evaluation.metric("roc_auc"), summary.replay
+    if auc is None or replay is None:
+        return ""
+    if auc.low is None or auc.high is None or replay.roc_auc_low is None or replay.roc_auc_high is None:
+        return ""
+    if replay.roc_auc_high < auc.low:
+        return (
+            "The endpoint’s ROC AUC is below that of the test period, and their intervals do not overlap: "
+            "its days were harder, or the model is already worse."
+        )
+    if replay.roc_auc_low > auc.high:
+        return (
+            "The endpoint’s ROC AUC is above that of the test period, and their intervals do not overlap: "
+            "its days were easier."
+        )
+    return ""
+
+
+def bias(evaluation: Evaluation) -> str:
+    """Whether the scores are too high or too low as a whole."""
+    rows = sum(item.rows for item in evaluation.calibration)
+    if not rows:
+        return ""
+    predicted = sum(item.mean_predicted * item.rows for item in evaluation.calibration) / rows
+    observed = sum(item.observed * item.rows for item in evaluation.calibration) / rows
+    if abs(predicted - observed) < _AGREES:
+        verdict = "on the whole the scores agree with what happens"
+    else:
+        verdict = "the model over-predicts" if predicted > observed else "the model under-predicts"
+    return f"Predicted on average: {percent(predicted)}, observed: {percent(observed)}; {verdict}."
+
+
+_AGREES = 0.01
+"""A difference of shares too small to speak of."""
+
+
+def stopped_early(tuning: Tuning) -> bool:
+    """Some trial has the mean of fewer folds than the others."""
+    return any(trial.state == "pruned" and trial.value is not None for trial in tuning.trials)
+
+
 def _best_baseline(evaluation: Evaluation) -> Headline:
     metric = main_metric(evaluation)
     known = [baseline for baseline in evaluation.baselines if baseline.metric == metric]
@@ -110,11 +153,12 @@ def _rows(features: Features) -> Headline:
     rows = {split.name: split.rows for split in features.splits}
     if not rows:
         return Headline("Rows", NOTHING, "no training set")
-    kept = [f"{count(rows[name])} {words}" for name, words in _KEPT_BACK.items() if name in rows]
-    return Headline("Rows learnt from", count(rows.get("train")), " and ".join(kept) + " kept back" if kept else "")
+    notes = [words.format(count(rows[name])) for name, words in _NOT_TO_TRAIN.items() if name in rows]
+    learnt = sum(rows.get(name, 0) for name in ("train", "validation"))  # the winner is fitted on both
+    return Headline("Rows learnt from", count(learnt), "; ".join(notes))
 
 
-_KEPT_BACK = {"validation": "to validate", "test": "to test"}
+_NOT_TO_TRAIN = {"validation": "the last {} also to validate", "test": "{} kept back to test"}
 
 
 def _run_time(summary: Summary) -> Headline:

@@ -63,7 +63,7 @@ def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summar
     models = checkout.models()
     again = checkout.run(*DEMO)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("unchanged, reused") == 12
+    assert again.stdout.count("unchanged, reused") == 13
     after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
     assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
         key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")

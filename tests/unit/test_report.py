@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from fairlead.report import numbers, plots, theme, view
-from fairlead.report.html import render, write_report
+from fairlead.report.html import is_reported, render, write_report
 from fairlead.report.summary import (
     CalibrationBin,
     Evaluation,
@@ -140,10 +140,84 @@ def test_headlines_are_the_figures_of_the_summary(summary: Summary) -> None:
         "ROC AUC, test rows": numbers.figure(summary.evaluation.metrics[0].value),
         "ROC AUC, endpoint’s answers": "0.726",
         "Best baseline": "0.635",
-        "Rows learnt from": "46,907",
+        "Rows learnt from": "52,402",
         "Run time": "1 m 12 s",
         "ONNX against fitted model": "2.38 × 10⁻⁷",
     }
+
+
+def endpoint(summary: Summary, low: float, high: float) -> Summary:
+    assert summary.replay
+    replay = summary.replay.model_copy(update={"roc_auc_low": low, "roc_auc_high": high})
+    return summary.model_copy(update={"replay": replay})
+
+
+def test_an_endpoint_that_is_worse_than_by_chance_is_remarked_on(summary: Summary) -> None:
+    auc = summary.evaluation.metric("roc_auc")
+    assert auc
+    assert auc.low
+    assert auc.high
+    worse = endpoint(summary, auc.low - 0.1, auc.low - 0.01)
+    assert "harder, or the model is already worse" in view.endpoint_remark(worse)
+    assert "harder, or the model is already worse" in Page(render(worse)).text
+    assert "days were easier" in view.endpoint_remark(endpoint(summary, auc.high + 0.01, auc.high + 0.1))
+    assert view.endpoint_remark(endpoint(summary, auc.low - 0.1, auc.low)) == ""
+
+
+def test_the_commit_is_shown_whole_with_its_mark_of_changes(summary: Summary) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567+changes"
+    run = summary.run.model_copy(update={"git_commit": commit})
+    assert commit in Page(render(summary.model_copy(update={"run": run}))).text
+
+
+def test_keys_that_the_model_does_not_see_are_named(summary: Summary) -> None:
+    features = summary.features.model_copy(update={"keys": ("tailnum",)})
+    assert "it also needs tailnum" in Page(render(summary.model_copy(update={"features": features}))).text
+
+
+def test_trials_that_were_stopped_early_are_named_and_do_not_stretch_the_axis() -> None:
+    trials = [Trial(number=n, candidate="a", value=0.7 + n / 100, seconds=1) for n in range(3)]
+    pruned = Trial(number=3, candidate="a", value=0.1, seconds=1, state="pruned")
+    tuning = Tuning(sampler="tpe", seed=1, objective="roc_auc", trials=(*trials, pruned), best=2)
+    svg = plots.tuning(tuning)
+    assert "1 were stopped early: mean of the folds so far" in svg
+    assert "0.10" not in svg
+    assert "0.70" in svg
+    assert view.stopped_early(tuning)
+    assert not view.stopped_early(tuning.model_copy(update={"trials": tuple(trials)}))
+
+
+@pytest.mark.parametrize(
+    ("observed", "verdict"), [(0.1, "over-predicts"), (0.4, "under-predicts"), (0.302, "agree with what happens")]
+)
+def test_the_calibration_says_whether_scores_are_too_high_or_too_low(observed: float, verdict: str) -> None:
+    bins = (CalibrationBin(mean_predicted=0.3, observed=observed, rows=100),)
+    assert verdict in view.bias(Evaluation(calibration=bins))
+
+
+def test_long_names_of_features_stay_different_in_the_plot() -> None:
+    names = [f"carrier_delays_with_a_long_name__share_late_{days}d" for days in (1, 14)]
+    records = tuple(FeatureRecord(name=name, kind="number", source="feature", importance=0.1) for name in names)
+    svg = plots.importance(Features(records=records))
+    assert "share_late_1d<" in svg
+    assert "share_late_14d<" in svg
+
+
+def test_slices_that_are_not_drawn_are_counted() -> None:
+    slices = [SliceRecord(column="origin", value=str(n), rows=500, roc_auc=0.7) for n in range(plots.TOP_SLICES + 2)]
+    far = SliceRecord(column="origin", value="far", rows=3, roc_auc=0.05, enough_rows=False)
+    evaluation = Evaluation(slices=(*slices, far))
+    assert plots.slices_left_out(evaluation) == 3
+    assert plots.slices_left_out(Evaluation()) == 0
+
+
+def test_a_report_that_says_the_same_is_found(summary: Summary, tmp_path: Path) -> None:
+    assert not is_reported(summary, tmp_path)
+    write_report(summary, tmp_path)
+    later = summary.run.model_copy(update={"seconds": 1.0, "started_at": datetime(2030, 1, 1, tzinfo=UTC)})
+    assert is_reported(summary.model_copy(update={"run": later}), tmp_path)
+    other = summary.registry.model_copy(update={"aliases": ("champion",)})
+    assert not is_reported(summary.model_copy(update={"registry": other}), tmp_path)
 
 
 def test_an_accepted_model_is_announced_with_its_alias(page: Page) -> None:
