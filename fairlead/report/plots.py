@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fairlead.report import theme
@@ -30,8 +31,8 @@ TOP_SLICES = 20
 """Of one column: those with the most rows."""
 _PANEL_WIDTH = 340
 """Inside of a plot of several panels, where the axis has a fixed width so that panels stand in line."""
-_LABEL_LETTERS = 38
-_LABEL_WIDTH = 260
+_LABEL_LETTERS = 32
+_LABEL_WIDTH = 215
 """Room for so many letters, in pixels."""
 _FIT: Any = {"type": "fit", "contains": "padding"}
 _MOST_POINTS = 500
@@ -146,7 +147,6 @@ def tuning(tuning: Tuning) -> str:
     axis = alt.Axis(format="d", tickMinStep=1, grid=False)
     x = alt.X("x:Q", title="Trial", axis=axis, scale=alt.Scale(zero=False, nice=False, padding=12))
     whole = [t.value for t in tried if t.state == "complete" and t.value is not None]
-    # A trial that was stopped early saw the first folds only: it must not stretch the axis of the others.
     scale = alt.Scale(domain=_with_room(whole), nice=True) if whole else alt.Scale(zero=False)
     y = alt.Y("y:Q", title=f"{name}, mean over the folds", scale=scale)
     base = alt.Chart(_data(values)).encode(x=x, y=y, **_by_name("candidate", sorted({t.candidate for t in tried})))
@@ -154,7 +154,8 @@ def tuning(tuning: Tuning) -> str:
     chart = alt.layer(
         line.encode(x=x, y=y),
         base.transform_filter("datum.complete").mark_point(),
-        base.transform_filter("!datum.complete").mark_point(filled=False, clip=True),
+        # At the foot, without their value: they saw the first folds only, and must not stretch the axis of the others.
+        base.transform_filter("!datum.complete").mark_point(filled=False).encode(y=alt.value("height")),
     ).properties(width=WIDTH, height=300, autosize=_FIT)
     reached = f"; the best reaches {figure(best[-1][1])}" if best else ""
     stopped = len(values) - len(whole)
@@ -186,10 +187,11 @@ def importance(features: Features) -> str:
     top = sorted(known, key=lambda record: (-(record.importance or 0), record.name))[:TOP_FEATURES]
     values = [{"name": _label(r), "x": r.importance, "source": _SOURCES[r.source]} for r in top]
     scale = alt.Scale(domain=list(_SOURCES.values()), range=[theme.MODEL, theme.OCHRE])
-    colour = alt.Color("source:N", scale=scale, legend=_legend(8))
-    x = alt.X("x:Q", title=features.importance_measure.capitalize() or "Importance", axis=alt.Axis(tickCount=4))
+    legend = alt.Legend(title=None, offset=8, columns=1)
+    colour = alt.Color("source:N", scale=scale, legend=legend)
+    x = alt.X("x:Q", title=_lines(features.importance_measure or "importance"), axis=alt.Axis(tickCount=4))
     chart = alt.Chart(_data(values)).mark_bar(height=11).encode(x=x, y=_names_in_order(top), color=colour)
-    chart = chart.properties(width=WIDTH, height=_ROW * len(top) + 76, autosize=_FIT)
+    chart = chart.properties(width=WIDTH, height=_ROW * len(top) + 110, autosize=_FIT)
     first = ", ".join(record.name for record in top[:3])
     return theme.to_svg(chart, "importance", f"Importance of {len(top)} features; first come {first}.")
 
@@ -342,6 +344,11 @@ def _names_in_order(records: Sequence[FeatureRecord]) -> "alt.Y":
 
     axis = alt.Axis(grid=False, labelLimit=_LABEL_WIDTH)
     return alt.Y("name:N", title=None, sort=[_label(record) for record in records], axis=axis)
+
+
+def _lines(title: str) -> list[str]:
+    """A title that fits below a narrow plot."""
+    return wrap(title[0].upper() + title[1:], 36)
 
 
 def _label(record: FeatureRecord) -> str:
