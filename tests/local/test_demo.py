@@ -1,6 +1,9 @@
 """`fairlead demo` on a laptop, from the outside: a process, its exit code, what it prints and what it leaves."""
 
 import json
+import re
+import shlex
+import subprocess
 
 import pytest
 
@@ -28,6 +31,17 @@ def test_every_step_is_one_line_with_its_time(first):
         "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Write the report",
     ]  # fmt: skip
     assert all(" s  " in line for line in lines if line)
+
+
+def test_the_next_commands_work_as_they_are_printed(checkout, first):
+    lines = [line.removeprefix("next").strip() for line in first.stdout.splitlines() if line.startswith("next")]
+    commands = [re.split(r"\s{2,}", line)[0] for line in lines]
+    assert [command.split()[1] for command in commands] == ["serve", "show", "reproduce", "run"]
+    done = subprocess.run(
+        shlex.split(commands[1]), env=checkout.variables(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "flight-delay@1" in done.stdout
 
 
 def test_nothing_but_the_steps_and_the_figures_is_printed(first):

@@ -108,6 +108,8 @@ def test_a_version_that_was_compared_with_a_champion_is_reproduced_and_a_second_
     assert whole.run("promote", "flight-delay@1").returncode == 0
     done = whole.run("run", "flight-delay", "--as-of", "2013-02-12")
     assert done.returncode in (0, 3), done.stdout + done.stderr
+    following = [line.split()[2] for line in done.stdout.splitlines() if line.startswith("next")]
+    assert following[-6:-3] in (["promote", "publish", "serve"], []), done.stdout
     [version] = [item for item in json.loads(whole.run("models", "--json").stdout) if "-02-12" in item["as_of"]]
     name = f"flight-delay@{version['version']}"
     assert json.loads(whole.run("show", name, "--json").stdout)["plan"]["champion"] == "1"
