@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from fairlead.evaluation import GateResult
 from fairlead.lineage.digest import hash_file
 from fairlead.lineage.record import RunRecord
 from fairlead.packaging.bundle import BUNDLE_FILE
@@ -221,7 +222,7 @@ def _evaluation(record: RunRecord) -> s.Evaluation:
             s.GateRecord(
                 name=gate.name,
                 rule=gate.rule,
-                value="not measured" if gate.value is None else f"{gate.value:.4g}",
+                value=measured(gate),
                 passed=gate.passed,
                 reason=gate.reason,
             )
@@ -230,6 +231,15 @@ def _evaluation(record: RunRecord) -> s.Evaluation:
         threshold=record.training.threshold,
         confusion=s.Confusion(**found.confusion.model_dump()),
     )
+
+
+def measured(gate: GateResult) -> str:
+    """What a gate was applied to; where that is nothing, whether it should have been something."""
+    if gate.value is not None:
+        return f"{gate.value:.4g}"
+    if not gate.passed:
+        return "not measured"
+    return "no champion yet" if gate.name == "champion" else "nothing to judge"
 
 
 def _baselines(record: RunRecord) -> Sequence[s.Baseline]:

@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import ValidationError
 
+from fairlead.evaluation import GateResult
 from fairlead.report import numbers, plots, theme, view
+from fairlead.report.build import measured
 from fairlead.report.html import is_reported, render, write_report
 from fairlead.report.summary import (
     CalibrationBin,
@@ -209,6 +211,13 @@ def test_slices_that_are_not_drawn_are_counted() -> None:
     evaluation = Evaluation(slices=(*slices, far))
     assert plots.slices_left_out(evaluation) == 3
     assert plots.slices_left_out(Evaluation()) == 0
+
+
+def test_a_gate_without_a_value_says_whether_there_was_nothing_to_measure() -> None:
+    assert measured(GateResult("champion", True, "", None, "")) == "no champion yet"
+    assert measured(GateResult("slices.origin.roc_auc", True, "", None, "")) == "nothing to judge"
+    assert measured(GateResult("roc_auc", False, "", None, "")) == "not measured"
+    assert measured(GateResult("roc_auc", True, "", 0.71234, "")) == "0.7123"
 
 
 def test_a_report_that_says_the_same_is_found(summary: Summary, tmp_path: Path) -> None:
