@@ -67,3 +67,7 @@ class ReceiverError(FairleadError):
 
 class ScoringError(FairleadError):
     """What is to be scored, or where the scores are to go, is not stated well."""
+
+
+class RolloutError(FairleadError):
+    """A step of a release, its file or the counts it is decided on break a rule."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.rollout.release import Release
 from fairlead.spec import DatasetSpec, ModelSpec
 
 SCHEMAS = Path("docs/reference/schemas")
@@ -31,10 +32,10 @@ def render_all(repo: Path, *, write: bool) -> list[str]:
 
 
 def schemas() -> Mapping[Path, str]:
-    """JSON schemas of the specs, for editors."""
+    """JSON schemas of the specs and of the release document, for editors."""
     return {
         SCHEMAS / f"{name}.json": json.dumps(kind.model_json_schema(), indent=2) + "\n"
-        for name, kind in (("dataset", DatasetSpec), ("model", ModelSpec))
+        for name, kind in (("dataset", DatasetSpec), ("model", ModelSpec), ("release", Release))
     }
 
 

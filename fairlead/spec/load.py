@@ -52,6 +52,20 @@ def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | 
     return _validate(path, kind, _parse(path), context)
 
 
+def load_text(text: str, path: Path, kind: type[AnySpec]) -> AnySpec:
+    """Read one YAML document that is at hand as text, such as a file of another commit.
+
+    Args:
+        text: the document.
+        path: what errors call it.
+        kind: what it must be.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _validate(path, kind, _parse_text(path, text))
+
+
 def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:
     tree = _parse(path)
     spec = _validate(path, kind, tree)
@@ -72,15 +86,22 @@ def _validate(path: Path, kind: type[AnySpec], tree: Any, context: Mapping[str, 
 
 def _parse(path: Path) -> Any:
     try:
-        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        return _parse_text(path, path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file") from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}:1: is not YAML: {error}") from None
+
+
+def _parse_text(path: Path, text: str) -> Any:
+    try:
+        tree = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{path}:{line}: is not YAML: {error.problem}") from None
-    except (UnicodeDecodeError, YAMLError) as error:
+    except YAMLError as error:
         raise SpecError(f"{path}:1: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         kind = "empty" if tree is None else "a list" if isinstance(tree, list) else repr(tree)

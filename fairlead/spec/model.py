@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -245,6 +246,82 @@ class ServingSpec(Spec):
     """Of ONNX Runtime for one request. More than one pays for large batches only."""
 
 
+class ErrorRule(Spec):
+    """How many more errors than stable a candidate may make."""
+
+    margin: float = Field(default=2.0, gt=1, le=20)
+    """Ratio of the error rates that would be harm; below it a candidate may be promoted."""
+    floor: float = Field(default=0.001, gt=0, lt=0.5)
+    """Share of errors that nobody minds: a candidate below `margin * floor` is harmless however good stable is."""
+
+
+class LatencyRule(Spec):
+    """How much slower than stable a candidate may be."""
+
+    margin: float = Field(default=1.25, gt=1, le=20)
+    """Ratio of the latencies that would be harm."""
+
+
+class QualityRule(Spec):
+    """How much worse than stable's a candidate's answers may be, on the same labelled records."""
+
+    margin: float = Field(default=0.02, gt=0, lt=1)
+    """Difference of the mean losses (0 for right, 1 for wrong) that would be harm."""
+
+
+class RolloutSpec(Spec):
+    """How a candidate becomes the stable version."""
+
+    strategy: Literal["canary", "shadow", "ab", "blue-green"] = "canary"
+    """`canary`: a rising share. `shadow`: copies of requests only; nobody sees an answer. `ab`: as canary, decided by
+    labels. `blue-green`: from nothing to everything, with an instant way back."""
+    shadow_minutes: float = Field(default=10, ge=0)
+    """How long the candidate gets copies of requests before it gets requests. 0: no shadow."""
+    mirror_percent: int = Field(default=100, ge=1, le=100)
+    """Of the requests, copied in the shadow."""
+    steps: Annotated[list[Annotated[int, Field(ge=1, le=99)]], Field(min_length=1)] = [5, 25, 50]
+    """Percent of requests that the candidate gets, one after the other. `blue-green` has none."""
+    window_seconds: float = Field(default=30, gt=0)
+    """Requests are counted, and the counts looked at, once in so long."""
+    warm_up_seconds: float = Field(default=120, ge=0)
+    """What a candidate does in its first seconds with traffic counts only for the hard stop: it starts cold."""
+    min_minutes: float = Field(default=5, ge=0)
+    """No promotion before the candidate has had traffic for so long."""
+    min_requests: int = Field(default=500, ge=1)
+    """No promotion before the candidate has answered so many."""
+    errors: ErrorRule = ErrorRule()
+    latency: LatencyRule | None = LatencyRule()
+    """`null`: latency is not judged."""
+    quality: QualityRule | None = None
+    """Judged before the shadow ends; by `ab` before the promotion. Absent: quality is not judged."""
+    deadline_minutes: float = Field(default=60, gt=0)
+    """If nothing is decided after so long a person is asked."""
+    approve: dict[KebabName, Literal["pull-request"]] = {}
+    """Environment → how a person agrees to more traffic there. Not named: it needs nobody."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "RolloutSpec":
+        if any(later <= earlier for earlier, later in pairwise(self.steps)):
+            raise ValueError(f"steps must rise, but are {self.steps}")
+        if self.strategy in ("shadow", "blue-green") and self.shadow_minutes == 0:
+            raise ValueError(f"shadow_minutes must be above 0 for the strategy {self.strategy}, which is decided there")
+        if self.strategy == "ab" and self.quality is None:
+            raise ValueError("strategy ab is decided by labels, but there is no `quality`")
+        slowest = max(self.shadow_minutes, self.min_minutes, self.warm_up_seconds / 60)
+        if self.deadline_minutes <= slowest:
+            raise ValueError(
+                f"deadline_minutes must be more than shadow_minutes, min_minutes and the warm-up, of which the longest "
+                f"takes {slowest:g} minutes, but is {self.deadline_minutes:g}"
+            )
+        return self
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """The percents of requests that a candidate gets before it is promoted, in order."""
+        by_strategy: dict[str, tuple[int, ...]] = {"shadow": (), "blue-green": (100,)}
+        return by_strategy.get(self.strategy, tuple(self.steps))
+
+
 class ModelSpec(Spec):
     """A model, from its rows to its serving."""
 
@@ -267,3 +344,4 @@ class ModelSpec(Spec):
     defaults: dict[str, float] = {}
     """Input → what stands for a missing number, in training as in serving. Without one it is NaN."""
     serving: ServingSpec = ServingSpec()
+    rollout: RolloutSpec = RolloutSpec()
