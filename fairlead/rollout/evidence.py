@@ -16,13 +16,13 @@ from fairlead.rollout.ratio import HARMFUL, HARMLESS, Floats, average, log_e_pro
 from fairlead.rollout.reference import Reference
 from fairlead.spec.model import RolloutSpec
 
-ALPHA_ERRORS = 0.03
-ALPHA_LATENCY = 0.015
+ALPHA_ERRORS = 0.035
+ALPHA_LATENCY = 0.01
 ALPHA_HARD = 0.005
 ALPHA_PROMOTE = 0.02
 """Risk of promoting a candidate whose errors, or latency, are at its margin."""
 
-HARD_RATIO = 4.0
+HARD_RATIO = 3.0
 """A cold start explains so many times stable's errors; above it nothing waits for the warm-up."""
 HARD: Mapping[float, float] = {2 * HARD_RATIO: 0.3, 5 * HARD_RATIO: 0.5, 12.5 * HARD_RATIO: 0.2}
 HARD_SHARES: Mapping[float, float] = {2.0: 0.3, 5.0: 0.5, 12.5: 0.2}
