@@ -17,6 +17,7 @@ def adopt(before: Release, after: Release, spec: RolloutSpec, *, gated: Collecti
     1. It is of the same model.
     2. A version that was rolled back stays refused. (To try it again, start it again.)
     3. `stable` is what it was, or the candidate that just got requests (a promotion), or the version before (a revert).
+       `previous` follows from that, or is left out.
     4. A candidate with copies or requests is one of `gated`, whatever the document says of its gate.
     5. A weight that rises is one of the spec's.
 
@@ -60,14 +61,18 @@ def _is_restart(before: Release, after: Release, version: str) -> bool:
 
 def _require_stable(before: Release, after: Release) -> None:
     if after.stable == before.stable:
-        return
-    promotion = before.stage == "canary" and after.stage in ("promoted", "idle") and after.stable == before.candidate
-    revert = after.stable == before.previous
-    if not (promotion or revert):
+        known = before.previous
+    elif before.stage == "canary" and after.stage in ("promoted", "idle") and after.stable == before.candidate:
+        known = before.stable
+    elif after.stable == before.previous and after.stage != "promoted":
+        return  # what was before the version before is not known here: `_numbered` forgets it
+    else:
         raise RolloutError(
             f"stable must be {before.stable!r}, the candidate that gets requests or the version before, but is "
             f"{after.stable!r}: a version becomes stable by a rollout"
         )
+    if after.previous not in (None, known):
+        raise RolloutError(f"previous must be {known!r}, but is {after.previous!r}: the way back is not chosen by hand")
 
 
 def _weight_before(before: Release, after: Release) -> int:
@@ -75,9 +80,11 @@ def _weight_before(before: Release, after: Release) -> int:
 
 
 def _numbered(before: Release, after: Release) -> Release:
-    if after.revision == before.revision + 1:
-        return after
-    fields: dict[str, Any] = {"revision": max(before.revision, after.revision) + 1}
+    fields: dict[str, Any] = {}
+    if after.stable == before.previous:
+        fields["previous"] = None
+    if after.revision != before.revision + 1:
+        fields["revision"] = max(before.revision, after.revision) + 1
     if after.revision < before.revision and after.hold is None:
         fields["hold"] = f"a person went back from revision {before.revision} to {after.revision}"
-    return Release.model_validate({**dict(after), **fields})
+    return Release.model_validate({**dict(after), **fields}) if fields else after

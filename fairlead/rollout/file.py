@@ -122,7 +122,10 @@ def _merged(old: Any, new: Any) -> Any:
         _update(old, new, {})
         return old
     if isinstance(old, list) and isinstance(new, list) and len(old) <= len(new):
-        merged = [_merged(before, after) for before, after in zip(old, new, strict=False)]
-        old[:] = [*merged, *new[len(old) :]]
+        for index, item in enumerate(new):
+            if index >= len(old):
+                old.append(item)
+            elif (merged := _merged(old[index], item)) is not old[index]:
+                old[index] = merged
         return old
     return old if old == new else new

@@ -86,6 +86,8 @@ class Release(Spec):
             self._without_candidate()
         else:
             self._with_candidate(self.candidate)
+        if self.previous == self.stable:
+            raise ValueError(f"previous must be another version than the stable one, but both are {self.stable!r}")
         if len(set(self.refused)) != len(self.refused):
             raise ValueError(f"refused names a version twice: {', '.join(self.refused)}")
         if self.stable in self.refused:
@@ -119,8 +121,8 @@ class Release(Spec):
                 f"candidate must be the stable version in stage promoted and another one before, but in stage "
                 f"{self.stage} they are {candidate!r} and {self.stable!r}"
             )
-        if self.stage == "promoted" and self.previous in (None, self.stable):
-            raise ValueError(f"previous must be the version before {self.stable!r}, but is {self.previous!r}")
+        if self.stage == "promoted" and self.previous is None:
+            raise ValueError(f"previous must be the version before {self.stable!r} in stage promoted, but is missing")
         self._traffic_fits_the_stage()
 
     def _traffic_fits_the_stage(self) -> None:
