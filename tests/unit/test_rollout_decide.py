@@ -1,7 +1,9 @@
 """Windows to a verdict, rule by rule, and the counts they are made of."""
 
+import importlib.util
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,3 +201,37 @@ def test_the_threshold_of_latency_is_the_bucket_nearest_to_the_95th_percentile()
 def test_a_histogram_that_cannot_tell_is_refused(bounds, counts, message):
     with pytest.raises(RolloutError, match=message):
         slow_answers(bounds, counts, margin=1.001)
+
+
+def test_the_benchmark_simulates_what_is_decided():
+    path = Path(__file__).parents[2] / "benchmarks" / "canary_decisions.py"
+    found = importlib.util.spec_from_file_location("canary_decisions", path)
+    benchmark = importlib.util.module_from_spec(found)
+    found.loader.exec_module(benchmark)
+    for ratio, kind in ((1.0, "plain"), (2.0, "plain"), (20.0, "clumps")):
+        hours = benchmark.Hours(1, ratio, kind, seed=11)
+        for hour, (roll_back, promote) in enumerate(zip(*benchmark.looks(hours), strict=True)):
+            assert first_verdict(hours, hour, benchmark.SPEC) == (min(roll_back, promote), roll_back <= promote)
+
+
+def first_verdict(hours, hour, spec):
+    """The window after which `decide` first rolls back or goes on, and whether it rolls back."""
+
+    def counted(requests, errors):
+        return [Counts(int(n), int(e)) for n, e in zip(requests[hour], errors[hour], strict=True)]
+
+    none = [Counts()] * hours.before.shape[1]
+    arms = counted(hours.stable, hours.stable_errors), counted(hours.candidate, hours.candidate_errors)
+    begin = BEGIN - timedelta(hours=1)
+    reference = Reference.of(timed(counted(hours.before, hours.before_errors), none, begin))
+    seen = timed(*arms, BEGIN)
+    for index in range(len(seen)):
+        verdict = judged(seen[: index + 1], (index + 1) / 2, reference=reference, spec=spec).verdict
+        if verdict in ("roll_back", "advance"):
+            return index, verdict == "roll_back"
+    return 10_000, True
+
+
+def timed(stable, candidate, begin):
+    pairs = zip(stable, candidate, strict=True)
+    return [Window(begin + timedelta(seconds=30 * index), 30, *pair) for index, pair in enumerate(pairs)]

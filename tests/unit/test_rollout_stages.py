@@ -348,6 +348,15 @@ class Rollouts(RuleBasedStateMachine):
             quality = None
         self.happen(self.stale if old else self.release, Observe, verdict=verdict, reason="figures", quality=quality)
 
+    @rule(version=st.sampled_from(VERSIONS[:5]), good=st.integers(1, 6), settles=st.booleans(), again=st.booleans())
+    def a_candidate_does_well(self, version, good, settles, again):
+        self.happen(self.release, Start, version=version, run="run", again=again)
+        for _ in range(good):
+            self.now = max(self.now, self.release.since) + timedelta(minutes=10)
+            self.happen(self.release, Observe, verdict="advance", reason="figures", quality=GOOD)
+        if settles:
+            self.happen(self.release, Settle)
+
     @rule(old=st.booleans(), kind=st.sampled_from([Settle, Settle, Approve, Resume, Hold, Abort]))
     def a_word(self, old, kind):
         fields = {} if kind is Settle else {"by": "ana"}
