@@ -171,28 +171,48 @@ class Front:
         return await asyncio.to_thread(answer, route, body, json_length)
 
     async def _ask_sdk(self, scope: Scope, body: bytes, send: Send, exchange: Exchange) -> None:
-        status, answered = 500, b""
-
         async def replay() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        async def watch(message: Message) -> None:
-            nonlocal status, answered
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                if status == 503:
-                    message["headers"] = [*message.get("headers", []), RETRY_AFTER]
-            elif status != 200:
-                answered += message.get("body", b"")
-            await send(message)
-
+        protocol = "v2" if scope["path"].startswith("/v2") else "v1"
+        watch = _Watch(send, lambda status, reason: self.observer.asked_sdk(exchange, protocol, status, reason))
         token = current.set(exchange)
         try:
             await self.behind(scope, replay, watch)
         finally:
             current.reset(token)
-            protocol = "v2" if scope["path"].startswith("/v2") else "v1"
-            self.observer.asked_sdk(exchange, protocol, status, _reason(answered))
+            watch.end()
+
+
+class _Watch:
+    """Passes on what the SDK answers; a refusal once it has been counted and recorded, as a good answer was before."""
+
+    def __init__(self, send: Send, tell: Callable[[int, str], None]) -> None:
+        self._send = send
+        self._tell: Callable[[int, str], None] | None = tell
+        self._status = 500
+        self._start: Message = {}
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start, self._status = message, message["status"]
+            if self._status == 503:
+                message["headers"] = [*message.get("headers", []), RETRY_AFTER]
+        if self._status == 200:
+            return await self._send(message)
+        self._body += message.get("body", b"")
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.end()
+            await self._send(self._start)
+            await self._send({"type": "http.response.body", "body": self._body})
+        return None
+
+    def end(self) -> None:
+        """Tell of the answer, once."""
+        if self._tell is not None:
+            tell, self._tell = self._tell, None
+            tell(self._status, _reason(self._body))
 
 
 def _reason(body: bytes) -> str:
