@@ -121,6 +121,7 @@ def test_an_unknown_model_is_an_error_with_what_there_is(checkout, first):
     assert "there is no model 'no-such-model'; there is flight-delay" in done.stderr
 
 
+@pytest.mark.slow
 def test_repeating_an_older_demo_leaves_a_newer_champion_and_the_endpoints_features(checkout, first):
     later = checkout.run("demo", "--as-of", "2013-02-11", "--days", "1")
     assert later.returncode == 0, later.stdout + later.stderr
