@@ -1,5 +1,6 @@
 """The binary tensors of the v2 protocol: JSON first, then the bytes of the tensors it announces."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -45,7 +46,7 @@ def read_binary(body: bytes, json_length: str | None, model: str) -> InferReques
         request = _Request.model_validate_json(body[:end])
     except ValidationError as error:
         problems = error.errors()
-        kind = InvalidInput if any(problem["type"] == "json_invalid" for problem in problems) else BadSchema
+        kind = InvalidInput if is_no_json(problems) else BadSchema
         raise kind(explain(problems)) from None
     raw, position = [], end
     for tensor in request.inputs:
@@ -85,6 +86,11 @@ def _size(tensor: _Input) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise InvalidInput(f"tensor {tensor.name!r}: 'binary_data_size' must be a number of bytes, but is {size!r}")
     return size
+
+
+def is_no_json(problems: Iterable[Any]) -> bool:
+    """Whether a body fails before its shape is asked for."""
+    return any(problem["type"] == "json_invalid" for problem in problems)
 
 
 def explain(problems: list[Any]) -> str:

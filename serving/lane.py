@@ -22,6 +22,7 @@ from serving.columns import LARGEST_NUMBER, Column, check_names, read_asked_at
 from serving.ids import new_id
 from serving.model import BundleModel, ColumnsModel, VectorModel
 from serving.sdk import InvalidInput
+from serving.tensors import DATATYPES
 
 FEW_NUMBERS = 256
 INLINE_BYTES = 64 * 1024
@@ -35,7 +36,6 @@ RAW_DTYPES = {
 """Datatype of the v2 protocol → how its bytes are laid out. BYTES has no fixed width and is left to the SDK."""
 
 SCALARS = (str, int, float, bool)
-DATATYPES = {"f": "FP32", "b": "BOOL"}
 
 
 class NotForTheLane(Exception):  # noqa: N818  it is no error: another route answers
@@ -117,10 +117,7 @@ def _columns_of_instances(model: ColumnsModel, instances: list[dict[str, Any]]) 
     width = len(model.columns)
     if any(len(instance) != width for instance in instances):
         raise NotForTheLane
-    columns = {name: [instance[name] for instance in instances] for name in model.columns}
-    for name, values in columns.items():
-        model.columns[name].check(values)
-    return columns
+    return model.take(instances)
 
 
 def _answer_v2(model: BundleModel, sent: Any, raw: memoryview) -> Answer:
@@ -267,7 +264,7 @@ def _write(
         entry = {
             "name": output,
             "shape": array.shape,
-            "datatype": DATATYPES[array.dtype.kind],
+            "datatype": DATATYPES[array.dtype.char],
             "parameters": None,
         }
         if binary:

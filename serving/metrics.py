@@ -7,13 +7,11 @@ from typing import Any
 
 from prometheus_client import REGISTRY as OWN
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from fairlead import metrics as catalogue
 from fairlead.metrics import LATENCY_SECONDS, Metric
-
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Set before prometheus-client is imported: several processes keep their counts in this folder."""
+from serving.workers import METRICS_FOLDER
 
 
 def _make(metric: Metric) -> Any:
@@ -79,13 +77,8 @@ def count_noted() -> None:
 def exposition() -> bytes:
     """All metrics in Prometheus's text format, of all workers where there are several: of others up to a second ago."""
     count_noted()
-    if SHARED_FOLDER not in os.environ:
+    if METRICS_FOLDER not in os.environ:
         return generate_latest(OWN)
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
-
-
-def forget_worker(pid: int) -> None:
-    """Take the gauges of a worker that has ended out of the sums; its counters stay."""
-    mark_process_dead(pid)  # type: ignore[no-untyped-call]

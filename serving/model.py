@@ -204,10 +204,18 @@ class ColumnsModel(BundleModel):
                 expected = f"an object with {', '.join(self.columns)}"
                 raise InvalidInput(f"instances[{index}] must be {expected}, but is {show(instance)}")
             check_names(instance, self.columns, f"instances[{index}]")
+        return self.matrix(self.take(instances), asked_at)
+
+    def take(self, instances: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        """The checked columns of v1 instances, each of which has all of them.
+
+        Raises:
+            InvalidInput: names the column and the first value that does not fit.
+        """
         columns = {name: [instance[name] for instance in instances] for name in self.columns}
         for name, values in columns.items():
             self.columns[name].check(values)
-        return self.matrix(columns, asked_at)
+        return columns
 
     def outputs(self, probabilities: Matrix) -> dict[str, npt.NDArray[Any]]:
         scores = probabilities[:, 1]

@@ -29,7 +29,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from fairlead.errors import EndpointError
 from fairlead.records.recorder import Recorder
 from fairlead.settings import record_settings
-from serving.binary import BadSchema, explain, read_binary
+from serving.binary import BadSchema, explain, is_no_json, read_binary
 from serving.control import Control
 from serving.exchange import Exchange, Observer, current
 from serving.front import Front, Limits
@@ -207,8 +207,7 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
     """A body that is no v2 request: 400 if it is no JSON at all, else 422 as the SDK has it, in one line."""
     assert isinstance(error, RequestValidationError)
     problems = list(error.errors())
-    no_json = any(problem["type"] == "json_invalid" for problem in problems)
-    return JSONResponse({"error": explain(problems)}, status_code=400 if no_json else 422)
+    return JSONResponse({"error": explain(problems)}, status_code=400 if is_no_json(problems) else 422)
 
 
 async def refuse_schema(request: Request, error: Exception) -> JSONResponse:

@@ -14,8 +14,8 @@ from serving.columns import Column, show
 from serving.ids import new_id
 from serving.sdk import InferInput, InferOutput, InferRequest, InferResponse, InvalidInput, RequestedOutput
 
-DATATYPES = {"float32": "FP32", "bool": "BOOL"}
-"""NumPy dtype → datatype of what models answer."""
+DATATYPES = {"f": "FP32", "?": "BOOL"}
+"""NumPy's character of a dtype → datatype of what models answer."""
 
 
 def by_name(request: InferRequest) -> dict[str, InferInput]:
@@ -152,7 +152,7 @@ def respond(
         values = answers[output.name]
         # The SDK asks an array for its truth value on its way to gRPC.
         data = values.ravel().tolist() if request.from_grpc else values
-        outputs.append(InferOutput(output.name, list(values.shape), DATATYPES[values.dtype.name], data))
+        outputs.append(InferOutput(output.name, list(values.shape), DATATYPES[values.dtype.char], data))
     forms = [binary if output.binary_data is None else bool(output.binary_data) for output in asked]
     return InferResponse(
         response_id=request.id or new_id(),

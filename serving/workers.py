@@ -24,6 +24,7 @@ from fairlead.lineage.steps import RUNNER_PID
 CONTROL = "FAIRLEAD_WORKER_CONTROL"
 """File descriptor of a worker's socket to its supervisor; unset in a server without workers."""
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus-client's own name: set when a worker starts, whose counts are then kept there beside the others'."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0
 """Between the end of a worker and its next start; doubled while it does not become ready."""
