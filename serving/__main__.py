@@ -10,11 +10,10 @@ from types import FrameType
 
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
-from serving.listening import check_free, listen, show
+from serving.listening import check_free, listen, read_port, show
 from serving.workers import CONTROL, Supervisor
 
 EXIT_NOT_SERVED = 2
-LARGEST_PORT = 65535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--versions", choices=["latest", "all"], default="latest", help="of a folder with several")
     add("--host", default="127.0.0.1", help="where to listen; this machine only, unless told otherwise")
-    add("--http-port", type=_port, default=8080, help="v1 and v2 over HTTP; 0 takes a free port")
-    add("--grpc-port", type=_port, default=8081, help="v2 over gRPC; 0 turns it off")
+    add("--http-port", type=read_port, default=8080, help="v1 and v2 over HTTP; 0 takes a free port")
+    add("--grpc-port", type=read_port, default=8081, help="v2 over gRPC; 0 turns it off")
     add(
         "--feature-store", choices=["feast", "none"], default="feast",
         help="where features are looked up; `feast` reads FAIRLEAD_… from the environment if a bundle needs it",
@@ -123,12 +122,6 @@ def _positive(kind: type) -> Callable[[str], float]:
 
     read.__name__ = kind.__name__  # argparse names it in its message
     return read
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_PORT:
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to {LARGEST_PORT}, but is {text!r}")
-    return int(text)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

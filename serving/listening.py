@@ -1,8 +1,11 @@
 """Ports are taken before anything slow begins, so that a taken one is known at once."""
 
+import argparse
 import socket
 
 from fairlead.errors import EndpointError
+
+LARGEST_PORT = 65535
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -41,3 +44,14 @@ def check_free(host: str, port: int) -> None:
 def show(host: str, port: int) -> str:
     """`host:port`, as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read_port(text: str) -> int:
+    """A port as it is typed.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to {LARGEST_PORT}, but is {text!r}")
+    return int(text)

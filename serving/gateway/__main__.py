@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
-from serving.listening import listen
+from serving.listening import listen, read_port
 
 EXIT_NOT_SERVED = 2
-LARGEST_PORT = 65535
 MIRROR_LIMIT_BYTES = 1 << 20
 
 
@@ -49,20 +48,14 @@ def _parser() -> argparse.ArgumentParser:
         help="where a Service of the route is; may repeat",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; this machine only, unless told otherwise")
-    parser.add_argument("--port", type=_port, default=8080, help="what is routed; 0 takes a free port")
-    parser.add_argument("--admin-port", type=_port, default=9090, help="/metrics and /healthz; 0 takes a free port")
+    parser.add_argument("--port", type=read_port, default=8080, help="what is routed; 0 takes a free port")
+    parser.add_argument("--admin-port", type=read_port, default=9090, help="/metrics and /healthz; 0 takes a free port")
     parser.add_argument("--timeout", type=_seconds, default=60.0, help="seconds that a backend may be silent")
     parser.add_argument(
         "--mirror-limit", type=int, default=MIRROR_LIMIT_BYTES, help="bytes of a body above which it is not mirrored"
     )
     parser.add_argument("--seed", type=int, help="of the choice by weight, to repeat a run")
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > LARGEST_PORT:
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to {LARGEST_PORT}, but is {text!r}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

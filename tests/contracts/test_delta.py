@@ -1,10 +1,8 @@
 """What every `TableStore` does, and what `DeltaTables` does when something is in its way."""
 
-import resource
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from fairlead.adapters.delta import DeltaTables
 from fairlead.errors import HomeError, SourceError
 from fairlead.tables.engine import connect, open_tables
+from tests.small_disk import largest_file
 
 SALES = "shop/raw/sales"
 ONE = pa.table({"number": [1, 2], "city": ["Rome", None]})
@@ -138,17 +137,6 @@ def test_rows_of_a_write_that_was_killed_before_its_commit_are_seen_by_nobody(tm
     assert read(store, 0) == ONE.to_pylist()
     assert store.write(SALES, TWO, key="two", notes={}) == 1
     assert read(store, 1) == TWO.to_pylist()
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_is_told_and_leaves_the_table_as_it_was(tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """Batches: what is predicted, what is kept of it, and what happens when one is killed, repeated or fed nonsense."""
 
 import json
-import resource
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from fairlead.scoring.plan import BatchPlan
 from fairlead.scoring.request import run_plan, surroundings
 from fairlead.scoring.score import Predictions, score_batch
 from fairlead.training.fit import as_columns
+from tests.small_disk import largest_file
 from tests.unit import scoring_example as example
 from tests.unit.scoring_example import HOUR, NOON, Home
 
@@ -405,17 +404,6 @@ def test_a_feature_table_that_is_not_there_is_named(home: Home, tmp_path: Path) 
             home.plan(source)
     finally:
         away.rename(weather)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Files cannot grow beyond `size` bytes, as on a full disk."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_a_full_disk_is_told_and_the_batch_goes_on_when_there_is_room(home: Home, tmp_path: Path) -> None:
