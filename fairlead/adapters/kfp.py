@@ -21,6 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<task>[\w-]+)'")
 _CACHED = re.compile(r"Task '?(?P<task>[\w-]+)'? cache hit")
 _ENDED = re.compile(r"Task '(?P<task>[\w-]+)' finished with status (?P<status>\w+)")
+_PIPELINE_ENDED = re.compile(r"Pipeline '[\w-]+' finished with status")
 _OWN_ERROR = re.compile(r"fairlead\.errors\.\w+: (?P<message>.*)")
 _ANY_ERROR = re.compile(r"(?P<message>[\w.]+(Error|Exception|Interrupt): .*)")
 
@@ -119,6 +120,8 @@ class _Watch(io.StringIO):
         self._on_event = on_event
         self._rest = ""
         self._began = time.monotonic()
+        self._done: StepEvent | None = None
+        """A task that succeeded, whose result KFP has yet to put into its cache: it does so before it goes on to the next."""
         self.task = ""
         self.error: list[str] = []
         """The error of the task that failed: its first line, and those that follow it."""
@@ -132,6 +135,9 @@ class _Watch(io.StringIO):
         return len(text)
 
     def _line(self, line: str) -> None:
+        if self._done and any(pattern.search(line) for pattern in (_STARTED, _CACHED, _ENDED, _PIPELINE_ENDED)):
+            self._on_event(self._done)
+            self._done = None
         if match := _STARTED.search(line):
             self.task, self._began, self.error = match["task"], time.monotonic(), []
             self._emit(self.task, "started")
@@ -139,7 +145,10 @@ class _Watch(io.StringIO):
             self._began = time.monotonic()
             self._emit(match["task"], "cached")
         elif match := _ENDED.search(line):
-            self._emit(match["task"], "succeeded" if match["status"] == "SUCCESS" else "failed")
+            if match["status"] == "SUCCESS":
+                self._done = self._event(match["task"], "succeeded")
+            else:
+                self._emit(match["task"], "failed")
         elif line.startswith(PROGRESS_MARK):
             self._emit(self.task, "progress", line.removeprefix(PROGRESS_MARK))
         elif match := _OWN_ERROR.match(line) or _ANY_ERROR.match(line):
@@ -148,4 +157,7 @@ class _Watch(io.StringIO):
             self.error.append(line)
 
     def _emit(self, task: str, kind: Any, text: str = "") -> None:
-        self._on_event(StepEvent(task, kind, time.monotonic() - self._began, text))
+        self._on_event(self._event(task, kind, text))
+
+    def _event(self, task: str, kind: Any, text: str = "") -> StepEvent:
+        return StepEvent(task, kind, time.monotonic() - self._began, text)

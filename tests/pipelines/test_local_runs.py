@@ -1,0 +1,45 @@
+"""Compiled pipelines run on this machine, as `fairlead run` does it."""
+
+import pytest
+from kfp import compiler, dsl
+
+from fairlead.adapters.kfp import LocalPipelines
+from fairlead.settings import laptop
+
+
+@dsl.component(base_image="none", install_kfp_package=False)
+def add(number: int) -> int:
+    return number + 1
+
+
+@dsl.pipeline(name="add-twice")
+def add_twice(number: int) -> int:
+    return add(number=add(number=number).output).output
+
+
+@pytest.fixture
+def package(tmp_path):
+    path = tmp_path / "add_twice.yaml"
+    compiler.Compiler().compile(add_twice, str(path))
+    return path
+
+
+def test_a_step_is_reported_as_done_when_its_result_is_kept_for_the_next_run(package, tmp_path):
+    home = tmp_path / "home"
+    kept = []
+
+    def on_event(event):
+        if event.kind == "succeeded":
+            kept.append((event.task, len(list((home / "cache").glob("*.json")))))
+
+    assert LocalPipelines(laptop(home, tmp_path), home).run(package, {"number": 1}, on_event) == 3
+    assert kept == [("add", 1), ("add-2", 2)]
+
+
+def test_a_step_with_the_inputs_of_an_earlier_run_is_reported_as_reused(package, tmp_path):
+    home = tmp_path / "home"
+    pipelines = LocalPipelines(laptop(home, tmp_path), home)
+    pipelines.run(package, {"number": 1}, lambda event: None)
+    events = []
+    assert pipelines.run(package, {"number": 1}, lambda event: events.append((event.task, event.kind))) == 3
+    assert events == [("add", "cached"), ("add-2", "cached")]
