@@ -121,7 +121,7 @@ class _Watch(io.StringIO):
         self._rest = ""
         self._began = time.monotonic()
         self._done: StepEvent | None = None
-        """A task that succeeded, whose result KFP has yet to put into its cache: it does so before it goes on to the next."""
+        """A task that succeeded, whose result KFP puts into its cache before it goes on to the next."""
         self.task = ""
         self.error: list[str] = []
         """The error of the task that failed: its first line, and those that follow it."""

@@ -11,10 +11,20 @@ from pathlib import Path
 from fairlead.errors import PipelineError
 from fairlead.rollout.release import Release
 from fairlead.spec import DatasetSpec, ModelSpec
+from fairlead.spec._base import Spec
+from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
 
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
 COMPILED = Path("pipelines/compiled")
+SCHEMA_OF: dict[str, type[Spec]] = {
+    "dataset": DatasetSpec,
+    "model": ModelSpec,
+    "environment": EnvironmentSpec,
+    "images": ImagesSpec,
+    "scale": ScaleSpec,
+    "release": Release,
+}
 
 
 def render_all(repo: Path, *, write: bool) -> list[str]:
@@ -32,10 +42,10 @@ def render_all(repo: Path, *, write: bool) -> list[str]:
 
 
 def schemas() -> Mapping[Path, str]:
-    """JSON schemas of the specs and of the release document, for editors."""
+    """JSON schemas of all that people write, for editors."""
     return {
         SCHEMAS / f"{name}.json": json.dumps(kind.model_json_schema(), indent=2) + "\n"
-        for name, kind in (("dataset", DatasetSpec), ("model", ModelSpec), ("release", Release))
+        for name, kind in SCHEMA_OF.items()
     }
 
 

@@ -1,0 +1,91 @@
+"""What differs between environments: `manifests/envs/<env>/environment.yaml`, and which images run there."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from fairlead.spec._base import KebabName, Spec
+
+_IMAGE = re.compile(
+    r"(?P<name>[a-z0-9]+([._-]+[a-z0-9]+)*(:\d+(?=/))?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*)"
+    r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+def _immutable(value: str) -> str:
+    match = _IMAGE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"must be an image such as registry.example.com/fairlead/serving:1.2.0, but is {value!r}")
+    if match["digest"] is None and match["tag"] in (None, "latest"):
+        raise ValueError(f"must have a digest or a tag other than `latest`, whose image can change, but is {value!r}")
+    return value
+
+
+Image = Annotated[str, AfterValidator(_immutable)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")]
+HostName = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+]
+
+
+class StorageSpec(Spec):
+    """Where tables, bundles, artifacts and Feast's registry are kept. The credentials are in the Secret
+    `fairlead-storage`."""
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
+    """With a prefix if the bucket is shared: `s3://company/fairlead-dev`."""
+    endpoint: Url | None = None
+    """Of an S3 that is not AWS's."""
+    region: str = "us-east-1"
+
+
+class GatewaySpec(Spec):
+    """The Gateway that requests come through; it is not ours."""
+
+    name: KebabName
+    namespace: KebabName
+    hostname: HostName
+    """`<model>.<hostname>` answers for a model."""
+
+
+class PipelinesSpec(Spec):
+    """Where Kubeflow Pipelines is."""
+
+    namespace: KebabName = "kubeflow"
+    """Its API server serves its own namespace only, unless it runs in multi-user mode."""
+    api: Url = "http://ml-pipeline.kubeflow.svc:8888"
+
+
+class EnvironmentSpec(Spec):
+    """One environment, on a cluster of its own or in a namespace of a shared one."""
+
+    name: KebabName
+    namespace: KebabName
+    """Of endpoints, records and jobs."""
+    storage: StorageSpec
+    tracking: Url
+    """MLflow's address."""
+    gateway: GatewaySpec
+    pipelines: PipelinesSpec = PipelinesSpec()
+
+
+class ImagesSpec(Spec):
+    """Which images run in an environment. Written when images are published, and by nobody else."""
+
+    pipeline: Image
+    serving: Image
+    monitoring: Image
+
+
+class ScaleSpec(Spec):
+    """How much of a model's endpoint there is in an environment: `manifests/envs/<env>/<model>/scale.yaml`."""
+
+    min_replicas: int = Field(default=1, ge=1)
+    max_replicas: int = Field(default=1, ge=1)
+    cpu: Annotated[str, StringConstraints(pattern=r"^\d+m$|^\d+(\.\d+)?$")] = "500m"
+    """Requested by a replica."""
+    memory: Annotated[str, StringConstraints(pattern=r"^\d+(Mi|Gi)$")] = "512Mi"
+    """Requested by a replica, and its limit."""
+    cpu_percent: int = Field(default=70, ge=1, le=100)
+    """Of what is requested; above it replicas are added."""
