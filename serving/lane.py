@@ -9,7 +9,7 @@ beside it. A body that is wrong in any way is `NotForTheLane`: the SDK's route t
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,11 +65,12 @@ class Route:
     model: BundleModel
     protocol: str
     """`v1` or `v2`."""
+    inline: bool = field(init=False)
+    """Whether an answer needs this process's own work only, so that a thread would cost more than it gains."""
 
-    @property
-    def inline(self) -> bool:
-        """Whether an answer needs this process's own work only, so that a thread would cost more than it gains."""
-        return not (isinstance(self.model, ColumnsModel) and self.model.looks_up)
+    def __post_init__(self) -> None:
+        waits = isinstance(self.model, ColumnsModel) and self.model.looks_up
+        object.__setattr__(self, "inline", not waits)
 
 
 def answer(route: Route, body: bytes, json_length: str | None) -> Answer:

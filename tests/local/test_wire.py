@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from serving.wire import LONGEST_HEAD, MOST_HEADS, Head, Heads
 from tests.local.test_serving import write
 from tests.local.test_workers import Running, serving
 
@@ -80,6 +81,56 @@ def test_requests_that_come_at_once_are_answered_in_their_order(server: Running)
         answers = [reader.next() for _ in ids]
     assert [status for status, _, _ in answers] == [200, 400] * 3
     assert [answer["id"] for status, _, answer in answers if status == 200] == ids[::2]
+
+
+def vector(first: float) -> bytes:
+    tensor = {"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [first, 2.0]}
+    return json.dumps({"inputs": [tensor]}).encode()
+
+
+def test_a_client_that_repeats_its_head_gets_the_answers_to_its_bodies(server: Running) -> None:
+    with connect(server) as connection:
+        reader = Reader(connection)
+        for first in (1.0, 2.0, 3.0, 1.0):
+            connection.sendall(request(vector(first)))
+            status, _, answer = reader.next()
+            assert (status, score(answer)) == (200, pytest.approx(1 / (1 + 2.718281828459045 ** -(first + 2))))
+
+
+def test_a_head_that_is_known_may_come_in_pieces_or_twice_at_once_or_with_a_wrong_body(server: Running) -> None:
+    wrong = BODY.replace(b"FP32", b"FP64")
+    with connect(server) as connection:
+        reader = Reader(connection)
+        for pieces in ([request()], [request()[:20], request()[20:]], [request()[:-5], request()[-5:]]):
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(0.02)
+            assert reader.next()[0] == 200
+        connection.sendall(request() + request(wrong) + request())
+        assert [reader.next()[0] for _ in range(3)] == [200, 400, 200]
+        connection.sendall(request(wrong))
+        assert reader.next()[0] == 400
+        connection.sendall(request())
+        assert reader.next()[0] == 200
+
+
+def test_a_known_head_is_answered_behind_what_came_before_it(server: Running) -> None:
+    with connect(server) as connection:
+        reader = Reader(connection)
+        connection.sendall(request())
+        assert reader.next()[0] == 200
+        connection.sendall(request(path="/v1/models/nobody:predict"))  # takes the SDK's route, which waits
+        connection.sendall(request())
+        assert [reader.next()[0] for _ in range(2)] == [404, 200]
+
+
+def test_heads_are_kept_for_as_many_as_are_allowed_and_none_that_is_long() -> None:
+    heads, meaning = Heads(), Head("/v2", 1, None, False)
+    for number in range(MOST_HEADS + 1):
+        heads.remember(b"%d" % number, meaning)
+    assert dict(heads) == {b"%d" % MOST_HEADS: meaning}
+    heads.remember(b"x" * (LONGEST_HEAD + 1), meaning)
+    assert len(heads) == 1
 
 
 def test_a_chunked_body_is_understood(server: Running) -> None:
