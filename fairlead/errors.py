@@ -71,3 +71,7 @@ class ScoringError(FairleadError):
 
 class RolloutError(FairleadError):
     """A step of a release, its file or the counts it is decided on break a rule."""
+
+
+class ReleaseConflictError(RolloutError):
+    """Somebody else changed the document since it was read: what was decided on it is void."""
