@@ -75,3 +75,7 @@ class RolloutError(FairleadError):
 
 class ReleaseConflictError(RolloutError):
     """Somebody else changed the document since it was read: what was decided on it is void."""
+
+
+class DriftError(FairleadError):
+    """Two samples cannot be compared: they do not have the same columns."""
