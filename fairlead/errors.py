@@ -61,10 +61,6 @@ class SpoolFullError(RecordError):
     """There is no room for another record, and none may be given up: the request must not be answered."""
 
 
-class ReceiverError(FairleadError):
-    """The receiver of records did not start."""
-
-
 class ScoringError(FairleadError):
     """What is to be scored, or where the scores are to go, is not stated well."""
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
-from serving.listening import check_free, listen, read_port, show
+from fairlead.listening import check_free, listen, read_port, show
 from serving.workers import CONTROL, Supervisor
 
 EXIT_NOT_SERVED = 2

@@ -27,6 +27,7 @@ from grpc import aio
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fairlead.errors import EndpointError
+from fairlead.listening import begin, show
 from fairlead.records.recorder import Recorder
 from fairlead.settings import record_settings
 from serving.binary import BadSchema, explain, is_no_json, read_binary
@@ -34,7 +35,6 @@ from serving.control import Control
 from serving.exchange import Exchange, Observer, current
 from serving.front import Front, Limits
 from serving.lane import Route
-from serving.listening import show
 from serving.logs import Access, Format, configure
 from serving.lookup import ReaderOf
 from serving.metrics import exposition
@@ -177,7 +177,12 @@ class RestServer(RESTServer):
         return app
 
     async def start(self, listener: socket) -> None:
-        """Answer on a taken port until told to leave."""
+        """Answer on a taken port until told to leave.
+
+        Raises:
+            EndpointError: it was taken meanwhile.
+        """
+        begin(listener)
         loop = asyncio.get_running_loop()
         self.config.http = serving_with(self.front, self._limits, loop)
         sweeper = loop.create_task(sweep(self._server.server_state.connections, self.front.observer))
@@ -334,9 +339,6 @@ class Server(ModelServer):
             await self._grpc_server.start()
         try:
             await self._rest_server.start(self._options.listener)
-        except OSError as error:
-            address = show(*self._options.listener.getsockname()[:2])
-            raise EndpointError(f"cannot listen on {address}: {error.strerror}") from None
         finally:
             announcing.cancel()
             if self._grpc_server is not None:

@@ -2,13 +2,13 @@
 
 import argparse
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from fairlead.errors import FairleadError, ReceiverError
+from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
+from fairlead.listening import listen, read_port
 from monitoring.receiver.limits import Limits
 
 EXIT_NOT_RECEIVED = 2
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # also what uvicorn comes back to when it has finished
     try:
-        listener = _listen(options.host, options.port)
+        listener = listen(options.host, options.port)
         from monitoring.receiver.server import run
 
         limits = Limits(body_bytes=options.body_bytes, waiting_rows=options.waiting_rows)
@@ -36,18 +36,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m monitoring.receiver", description="Receive records of predictions.")
     parser.add_argument("--tables-uri", required=True, help="root of the tables; records go to <root>/records/<model>")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; this machine only, unless told otherwise")
-    parser.add_argument("--port", type=int, default=8090, help="0 takes a free port")
+    parser.add_argument("--port", type=read_port, default=8090, help="0 takes a free port")
     parser.add_argument("--body-bytes", type=int, default=Limits.body_bytes, help="largest request; 413 beyond it")
     parser.add_argument("--waiting-rows", type=int, default=Limits.waiting_rows, help="rows in memory; 429 beyond it")
     return parser
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        raise ReceiverError(f"cannot listen on {host}:{port}: {error}") from None
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

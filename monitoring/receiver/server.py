@@ -6,6 +6,7 @@ from socket import socket
 import uvicorn
 
 from fairlead.adapters.delta_records import DeltaRecords
+from fairlead.listening import begin, show
 from monitoring.receiver.app import Receiver
 from monitoring.receiver.limits import Limits
 
@@ -18,9 +19,11 @@ def run(tables_uri: str, limits: Limits, listener: socket) -> None:
 
     Raises:
         HomeError: the tables cannot lie there.
+        EndpointError: the port was taken meanwhile.
     """
     application = Receiver(DeltaRecords(tables_uri), limits).application()
     config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
+    begin(listener)
     _AnnouncingServer(config).run(sockets=[listener])
 
 
@@ -29,6 +32,5 @@ class _AnnouncingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = (sockets or [])[0].getsockname()[:2]
-        sys.stderr.write(f"receiving on http://{f'[{host}]' if ':' in host else host}:{port}\n")
+        sys.stderr.write(f"receiving on http://{show(*(sockets or [])[0].getsockname()[:2])}\n")
         sys.stderr.flush()

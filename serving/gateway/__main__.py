@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
-from serving.listening import listen, read_port
+from fairlead.listening import listen, read_port
 
 EXIT_NOT_SERVED = 2
 MIRROR_LIMIT_BYTES = 1 << 20

@@ -15,12 +15,12 @@ from socket import socket
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from fairlead.listening import begin, show
 from serving.gateway.counters import Counters
 from serving.gateway.mirroring import Mirrors
 from serving.gateway.proxy import Gateway
 from serving.gateway.reload import Watch, read_table
 from serving.gateway.upstream import open_session
-from serving.listening import show
 
 GRACE_SECONDS = 30
 """How long requests may take to finish after a signal: the grace period of a pod."""
@@ -95,6 +95,7 @@ async def _answering(handler: Handler, listener: socket) -> AsyncIterator[None]:
     server = web.Server(handler, handler_cancellation=True, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=GRACE_SECONDS)
     await runner.setup()
+    begin(listener)
     await web.SockSite(runner, listener).start()
     try:
         yield

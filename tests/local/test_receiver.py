@@ -20,12 +20,15 @@ import uvicorn
 
 from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.adapters.memory_records import MemoryRecords
+from fairlead.errors import EndpointError
+from fairlead.listening import listen
 from fairlead.ports import RecordStore
 from fairlead.records.delivery import REJECTED_FILE, Delivery, Pace
 from fairlead.records.record import BATCH_TYPE
 from fairlead.records.spool import Spool
 from monitoring.receiver.app import Receiver
 from monitoring.receiver.limits import Limits
+from monitoring.receiver.server import run
 
 QUICK = Pace(idle=0.02, first_wait=0.05, longest_wait=0.2, adopt=0.1)
 STRUCTURED = {"content-type": "application/cloudevents+json"}
@@ -221,6 +224,13 @@ def test_a_taken_port_is_one_line_and_code_2(tmp_path: Path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: cannot listen on 127.0.0.1:")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_port_that_is_taken_while_the_receiver_starts_is_told(tmp_path: Path):
+    with listen("127.0.0.1", 0) as ours, listen("127.0.0.1", ours.getsockname()[1]) as other:
+        other.listen()
+        with pytest.raises(EndpointError, match=r"cannot listen on 127.0.0.1:\d+: Address already in use"):
+            run(str(tmp_path), Limits(), ours)
 
 
 SENDER = """

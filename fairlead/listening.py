@@ -32,6 +32,21 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
+def begin(listener: socket.socket) -> None:
+    """Let callers connect to a taken port.
+
+    To be called before an event loop does it: uvloop says nothing if it fails.
+
+    Raises:
+        EndpointError: the port was taken meanwhile.
+    """
+    try:
+        listener.listen()
+    except OSError as error:
+        address = show(*listener.getsockname()[:2])
+        raise EndpointError(f"cannot listen on {address}: {error.strerror}") from None
+
+
 def check_free(host: str, port: int) -> None:
     """See whether a port could be taken, and leave it.
 
