@@ -1,6 +1,5 @@
 """How a model gets its looked-up inputs: within a deadline, counted, and what happens when it cannot."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -56,13 +55,10 @@ class Lookup:
                 f"{bundle.model}: needs {len(bundle.signature.looked_up)} features of {bundle.feature_service}, "
                 "but has no feature store"
             )
-        self.missing: dict[str, int] = {}
-        self.unavailable = 0
         self._bundle = bundle
         self._reader = reader
         self._spec = bundle.serving.features
         self._nothing = blank(bundle.signature.looked_up)[None, :]
-        self._lock = threading.Lock()
         self._labels = (bundle.model, bundle.version or "")
         self._was_unavailable = metric(catalogue.FEATURES_UNAVAILABLE).labels(*self._labels).inc
         self._took = metric(catalogue.LOOKUP_SECONDS).labels(*self._labels).observe
@@ -91,8 +87,6 @@ class Lookup:
         try:
             looked = self._reader.read(self._keys(columns), asked_at, self._spec.deadline_ms / 1000)
         except FeatureError as error:
-            with self._lock:
-                self.unavailable += 1
             self._was_unavailable()
             return self._without(error)
         finally:
@@ -113,7 +107,5 @@ class Lookup:
         return FeaturesUnavailable(f"the features of {self._bundle.model} cannot be looked up: {error}")
 
     def _count(self, missing: Mapping[str, int], times: int) -> None:
-        with self._lock:
-            for view, rows in missing.items():
-                self.missing[view] = self.missing.get(view, 0) + rows * times
-                metric(catalogue.FEATURES_MISSING).labels(*self._labels, view).inc(rows * times)
+        for view, rows in missing.items():
+            metric(catalogue.FEATURES_MISSING).labels(*self._labels, view).inc(rows * times)

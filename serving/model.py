@@ -18,6 +18,7 @@ from serving.columns import TEXT, check_names, read_asked_at, request_columns, s
 from serving.exchange import Exchange, current
 from serving.ids import new_id
 from serving.lookup import Lookup
+from serving.names import VECTOR
 from serving.recording import RequestRecorder
 from serving.sdk import InferRequest, InferResponse, InvalidInput, Model, to_http_parameters
 from serving.tensors import by_name, numbers, read_columns, read_matrix, respond
@@ -159,16 +160,6 @@ class ColumnsModel(BundleModel):
         """Whether an answer needs a read of the feature store."""
         return self._lookup is not None
 
-    @property
-    def missing(self) -> dict[str, int]:
-        """View → for how many rows it had no value since the start."""
-        return self._lookup.missing if self._lookup else {}
-
-    @property
-    def unavailable(self) -> int:
-        """How many reads of the online store have failed since the start."""
-        return self._lookup.unavailable if self._lookup else 0
-
     def matrix(self, columns: Mapping[str, Sequence[Any]], asked_at: datetime) -> Matrix:
         """Encode checked request columns together with the features that are looked up for them.
 
@@ -243,7 +234,7 @@ class VectorModel(BundleModel):
     output_names = (OUTPUT,)
 
     def __init__(self, session: ScoringSession) -> None:
-        super().__init__(f"{session.bundle.model}-vector", session)
+        super().__init__(f"{session.bundle.model}{VECTOR}", session)
         self.width = len(session.bundle.signature.inputs)
 
     def warm_up(self) -> None:

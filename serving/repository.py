@@ -14,11 +14,11 @@ from serving.lane import Route
 from serving.lookup import ReaderOf
 from serving.metrics import metric
 from serving.model import BundleModel, ColumnsModel, VectorModel
+from serving.names import model_and_version
 from serving.recording import RequestRecorder
 from serving.sdk import InvalidInput, ModelNotFound, ModelRepository, ModelRepositoryExtension
 from serving.unavailable import FeaturesUnavailable
 
-VECTOR = "-vector"
 DEPTH = 3
 """A source is a bundle, a folder of versions, or a folder of models with their versions."""
 
@@ -99,7 +99,7 @@ class BundleRepository(ModelRepository):
             ModelNotFound: no source has it.
             InvalidInput: its bundle is refused; what served keeps serving.
         """
-        model, _, version = name.removesuffix(VECTOR).partition("@")
+        model, version = model_and_version(name)
         try:
             opened = await asyncio.to_thread(self._find_and_open, model, version)
         except (FairleadError, FeaturesUnavailable) as error:
@@ -119,7 +119,7 @@ class BundleRepository(ModelRepository):
         Raises:
             KeyError: it is not here.
         """
-        model, _, version = name.removesuffix(VECTOR).partition("@")
+        model, version = model_and_version(name)
         remaining = dict(self._loaded[model])
         for gone in [version] if version else list(remaining):
             del remaining[gone]

@@ -20,6 +20,7 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from fairlead.lineage.steps import RUNNER_PID
+from serving.names import model_and_version
 
 CONTROL = "FAIRLEAD_WORKER_CONTROL"
 """File descriptor of a worker's socket to its supervisor; unset in a server without workers."""
@@ -64,7 +65,7 @@ class Supervisor:
         self._count = count
         self._workers: set[Worker] = set()
         self._changes: list[dict[str, str]] = []
-        """Loads and unloads so far: a new worker repeats them."""
+        """Loads and unloads that a new worker repeats, in their order."""
         self._changing = asyncio.Lock()
         self._leaving = asyncio.Event()
         self._environment: dict[str, str] = {}
@@ -157,8 +158,19 @@ class Supervisor:
             answers = [await worker.done.get() for worker in workers]
             refusal = next((answer for answer in answers if answer.get("kind")), {})
             if not refusal:
-                self._changes.append(change)
+                self._changes = remember(self._changes, change)
         asking.tell({"answer": refusal})
+
+
+def remember(changes: Sequence[dict[str, str]], change: dict[str, str]) -> list[dict[str, str]]:
+    """Add a change, without those that it makes void: of the same version, or, of a whole model, all of that model."""
+    model, version = model_and_version(change["name"])
+
+    def void(earlier: dict[str, str]) -> bool:
+        its_model, its_version = model_and_version(earlier["name"])
+        return its_model == model and version in ("", its_version)
+
+    return [*(earlier for earlier in changes if not void(earlier)), change]
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

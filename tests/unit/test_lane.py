@@ -16,7 +16,7 @@ from serving.lane import NotForTheLane, Route, answer
 from serving.model import BundleModel, ColumnsModel, VectorModel
 from serving.repository import BundleRepository
 from serving.server import BundleDataPlane, RestServer
-from tests.unit.test_serving_model import ALTERED, ANYTHING, FEATURES, SCALARS, body, spoil, tensor, write
+from tests.unit.serving_example import ALTERED, ANYTHING, FEATURES, SCALARS, body, spoil, tensor, write
 
 pytestmark = pytest.mark.filterwarnings("ignore:ORJSONResponse is deprecated", "ignore:overflow encountered")
 
