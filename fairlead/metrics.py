@@ -56,6 +56,12 @@ FEATURES_UNAVAILABLE = Metric(
 LOOKUP_SECONDS = Metric(
     "fairlead_feature_lookup_seconds", "histogram", ("model", "version"), "One look-up of a request."
 )
+CACHED_FEATURES = Metric(
+    "fairlead_feature_cache_rows_total",
+    "counter",
+    ("model", "version", "result"),
+    "Rows of the online store that a model with `cache_seconds` read. result: hit, miss.",
+)
 MODEL_INFO = Metric(
     "fairlead_model_info",
     "gauge",
@@ -86,6 +92,7 @@ SERVER = (
     FEATURES_MISSING,
     FEATURES_UNAVAILABLE,
     LOOKUP_SECONDS,
+    CACHED_FEATURES,
     MODEL_INFO,
     LOADS,
     RECORDS_WAITING,

@@ -38,7 +38,17 @@ def open_reader(bundle: Bundle) -> OnlineReader:
             f"{bundle.model}: looks up {len(inputs)} features of {bundle.feature_service}, but bundle.json has no "
             "`lookup` that says how; package the model anew"
         )
-    return online.open_reader(from_environment(), plan, inputs, bundle.serving.features.cache_seconds)
+    seconds, settings = bundle.serving.features.cache_seconds, from_environment()
+    if not seconds:
+        return online.open_reader(settings, plan, inputs)
+    rows = metric(catalogue.CACHED_FEATURES).labels
+    hits, misses = (rows(bundle.model, bundle.version or "", result).inc for result in ("hit", "miss"))
+
+    def count(at_hand: int, fetched: int) -> None:
+        hits(at_hand)
+        misses(fetched)
+
+    return online.open_reader(settings, plan, inputs, seconds, count)
 
 
 class Lookup:

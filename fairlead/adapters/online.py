@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.adapters.feature_store_yaml import read_feature_store
-from fairlead.adapters.online_cache import CachedRows
+from fairlead.adapters.online_cache import CachedRows, OnRead
 from fairlead.adapters.online_rows import KeyGroup, RowsReader, RowStore, group_views
 from fairlead.errors import FeatureError
 from fairlead.features.lookup import LookupPlan
@@ -16,7 +16,13 @@ from fairlead.settings import Settings
 STORES = ("sqlite", "redis")
 
 
-def open_reader(settings: Settings, plan: LookupPlan, inputs: Sequence[Input], cache_seconds: float = 0) -> RowsReader:
+def open_reader(
+    settings: Settings,
+    plan: LookupPlan,
+    inputs: Sequence[Input],
+    cache_seconds: float = 0,
+    on_cache_read: OnRead = lambda at_hand, fetched: None,
+) -> RowsReader:
     """A reader of a model's looked-up inputs; nothing is connected before the first read.
 
     Args:
@@ -24,6 +30,7 @@ def open_reader(settings: Settings, plan: LookupPlan, inputs: Sequence[Input], c
         plan: of the model's feature service.
         inputs: the looked-up inputs, in the order of the columns to be read.
         cache_seconds: how long a row may be reused; 0: never.
+        on_cache_read: told of each read through that cache.
 
     Raises:
         FeatureError: the file does not fit the plan, or names a store that cannot be read; or an input has no view.
@@ -35,7 +42,7 @@ def open_reader(settings: Settings, plan: LookupPlan, inputs: Sequence[Input], c
         )
     groups = group_views(plan, inputs)
     store = _open(config.get("online_store"), groups, plan.project, where)
-    return RowsReader(groups, CachedRows(store, groups, cache_seconds) if cache_seconds else store)
+    return RowsReader(groups, CachedRows(store, groups, cache_seconds, on_cache_read) if cache_seconds else store)
 
 
 def _open(online: Any, groups: Sequence[KeyGroup], project: str, where: Path) -> RowStore:

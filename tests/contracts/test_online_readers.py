@@ -12,15 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from fairlead.adapters.online_cache import CachedRows
 from fairlead.adapters.online_memory import MemoryReader
 from fairlead.adapters.online_rows import Deadline, Row, group_views
 from fairlead.adapters.redis_server import HOST, port_of, redis_server
 from fairlead.errors import DeadlineError, FeatureError, StoreDownError
-from fairlead.packaging.signature import Input, encode
+from fairlead.packaging.bundle import read_bundle
+from fairlead.packaging.signature import Input, Signature, encode
+from fairlead.settings import laptop
+from fairlead.spec.model import FeatureReadSpec, ServingSpec
+from serving.lookup import open_reader as open_server_reader
 from tests.contracts import online_example as example
 from tests.contracts.online_example import HOUR, INPUTS, NOON, Place
+from tests.unit.serving_example import write
 
 SECONDS = 30.0
 """More than any read takes, also where others use the machine."""
@@ -332,7 +338,33 @@ class Counted:
 
 def cached(place: Place, seconds: float, most_rows: int = 100) -> tuple[CachedRows, Counted]:
     store, inputs = Counted(), [Input(name="weather__wind", source="feature", kind="number")]
-    return CachedRows(store, group_views(place.plan(), inputs), seconds, most_rows), store
+    return CachedRows(store, group_views(place.plan(), inputs), seconds, most_rows=most_rows), store
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(60, {"hit": 2.0, "miss": 3.0}), (0, {"hit": None, "miss": None})])
+def test_a_server_counts_the_rows_that_its_cache_had_and_those_it_fetched(
+    sqlite: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, told: dict[str, float | None]
+) -> None:
+    inputs = [Input(name="weather__wind", source="feature", kind="number")]
+    sqlite.reader(inputs)  # leaves the feature_store.yaml that a server is to find
+    settings = laptop(sqlite.folder, sqlite.folder).model_copy(update={"feature_store": sqlite.folder / "store.yaml"})
+    for name, value in settings.environ().items():
+        monkeypatch.setenv(name, value)
+    bundle = read_bundle(
+        write(
+            tmp_path, version=f"cached-{seconds}", lookup=sqlite.plan(),
+            signature=Signature(inputs=inputs, entities=["origin"]),
+            serving=ServingSpec(features=FeatureReadSpec(cache_seconds=seconds)),
+        )
+    )  # fmt: skip
+    reader = open_server_reader(bundle)
+    for origins in (["EWR", "JFK"], ["JFK", "", "EWR"]):
+        reader.read({"origin": origins}, NOON, SECONDS)
+    labels = {"model": bundle.model, "version": bundle.version}
+    assert told == {
+        result: REGISTRY.get_sample_value("fairlead_feature_cache_rows_total", {**labels, "result": result})
+        for result in told
+    }
 
 
 def test_a_cache_asks_only_for_what_it_does_not_have(sqlite: Place) -> None:
@@ -341,7 +373,6 @@ def test_a_cache_asks_only_for_what_it_does_not_have(sqlite: Place) -> None:
     again = rows.fetch([[b"b", b"c", b"a"]], Deadline(SECONDS))
     assert [row.cells for row in again[0]] == [[b"b"], [b"c"], [b"a"]]
     assert store.fetched == [[[b"a", b"b"]], [[b"c"]]]
-    assert (rows.hits, rows.misses) == (2, 3)
 
 
 def test_a_cache_forgets_the_oldest_rows_first(sqlite: Place) -> None:
