@@ -23,6 +23,7 @@ import uvloop
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from google.protobuf.unknown_fields import UnknownFieldSet
 from grpc import aio
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -65,6 +66,8 @@ GRACE_SECONDS = 30
 FLUSH_SECONDS = 5
 """How long a server that leaves waits for the collector; what it does not take stays in the spool."""
 LIMITS = Limits()
+TRITONS_MODEL_NAME = 2
+"""Field of its messages for loads and unloads; KServe's have the name in field 1, and no second field."""
 PLATFORM = "onnxruntime_onnx"
 """Triton's name for what runs the graph."""
 
@@ -238,6 +241,12 @@ class Servicer(InferenceServicer):
         response.versions.extend([model.version] if model.version else [])
         return response
 
+    async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await super().RepositoryModelLoad(_with_tritons_name(request), context)
+
+    async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return await super().RepositoryModelUnload(_with_tritons_name(request), context)
+
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         exchange, status, reason = Exchange(mirrored=False, started=time.perf_counter()), 500, ""
         token = current.set(exchange)
@@ -262,6 +271,14 @@ def _http_status(error: Exception) -> int:
 def _with_version(request: Any, name: str, version: str) -> Any:
     if getattr(request, version) and "@" not in getattr(request, name):
         setattr(request, name, f"{getattr(request, name)}@{getattr(request, version)}")
+    return request
+
+
+def _with_tritons_name(request: Any) -> Any:
+    """A load or unload with the model's name, also from Triton's clients: their field 1 is a repository's name."""
+    for item in UnknownFieldSet(request):
+        if item.field_number == TRITONS_MODEL_NAME and isinstance(item.data, bytes):
+            request.model_name = item.data.decode(errors="replace")
     return request
 
 

@@ -157,18 +157,22 @@ def test_an_unknown_model_or_version_is_told(client: Any, protocol: Protocol, mo
         client.infer(model, inputs(protocol, KNOWN), model_version=version)
 
 
-def test_models_are_loaded_and_unloaded(addresses: Any) -> None:
-    # Over HTTP only: KServe numbers the fields of gRPC's messages for this otherwise than Triton does.
-    http = importlib.import_module("tritonclient.http")
-    with http.InferenceServerClient(addresses[http.__name__]) as client:
-        client.unload_model("flight-delay")
-        assert not _is_ready(client)
-        client.load_model("flight-delay")
-        assert _is_ready(client)
+@pytest.mark.parametrize("name", ["flight-delay", "flight-delay@2"])
+def test_models_are_loaded_and_unloaded(client: Any, name: str) -> None:
+    model, _, version = name.partition("@")
+    client.unload_model(name)
+    assert not _is_ready(client, model, version)
+    client.load_model(name)
+    assert _is_ready(client, model, version)
 
 
-def _is_ready(client: Any) -> bool:
+def test_an_unknown_model_is_not_loaded(client: Any) -> None:
+    with pytest.raises(refusal(), match="nobody"):
+        client.load_model("nobody")
+
+
+def _is_ready(client: Any, model: str, version: str) -> bool:
     try:
-        return bool(client.is_model_ready("flight-delay"))
+        return bool(client.is_model_ready(model, version))
     except refusal():
         return False
