@@ -190,6 +190,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Where to listen; this machine only, unless told otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="v1 and v2 over HTTP.")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="v2 over gRPC; 0 turns it off.")] = 8081,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the ports.")] = 1,
 ) -> None:
     """Serve a version with KServe's model server; without one, the champion, else the newest accepted."""
     from fairlead.adapters.mlflow import MlflowRegistry
@@ -200,6 +201,7 @@ def serve(
     bundle = Path(settings.bundles_uri, version.model, version.version)
     os.environ.update(settings.environ())
     words = ["--bundle", str(bundle), "--host", host, "--http-port", str(port), "--grpc-port", str(grpc_port)]
+    words += ["--workers", str(workers)]
     # The server takes this process's place: signals and the exit code are its own.
     os.execv(sys.executable, [sys.executable, "-m", "serving", *words])
 
