@@ -17,7 +17,7 @@ from fairlead.lineage.record import Plan
 from fairlead.packaging.bundle import Bundle, load_bundle
 from fairlead.scoring.plan import TABLE_NAME, BatchPlan
 from fairlead.scoring.score import OnProgress, Place, Predictions, Surroundings, bundle_digest, score_batch
-from fairlead.scoring.source import DELTA_LOG, digest_of
+from fairlead.scoring.source import DELTA_LOG, REMOTE, digest_of
 from fairlead.settings import Settings
 from fairlead.training.splits import midnight
 
@@ -129,11 +129,18 @@ def _find_source(
     if TABLE_NAME.fullmatch(text) and tables.newest(text) is not None:
         return _pinned(text, number, tables)
     path = _absolute(text)
-    if "://" in path or Path(path, DELTA_LOG).is_dir():
+    if _is_table(path, number, tables):
         return _pinned(path, number, tables)
     if number is not None or (TABLE_NAME.fullmatch(text) and not Path(path).exists()):
         raise SourceError(f"there is no table {text}, neither in {settings.tables_uri} nor at {path}")
-    return path, None, digest_of(Path(path))
+    return path, None, digest_of(path)
+
+
+def _is_table(path: str, number: int | None, tables: DeltaTables) -> bool:
+    """Whether a path or URI is that of a Delta table; else it is one of Parquet files."""
+    if REMOTE not in path:
+        return Path(path, DELTA_LOG).is_dir()
+    return number is not None or _place(path, tables).newest is not None
 
 
 def _check_source(request: Request) -> None:

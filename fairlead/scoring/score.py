@@ -152,8 +152,8 @@ class _Batch:
     def _open(self) -> Source:
         plan, table = self.plan, self.around.source
         if table is None:
-            source = open_parquet(Path(plan.source))
-            found = digest_of(Path(plan.source))
+            source = open_parquet(plan.source)
+            found = digest_of(plan.source)
         else:
             assert plan.source_version is not None, "the version of a table is planned"
             source = open_table(table.store, table.name, plan.source_version, plan.source_label)
@@ -178,7 +178,7 @@ class _Batch:
             connection.to_parquet(kept, path)
 
         self.parts.begin()
-        staged = open_parquet(self.parts.stage(STAGED_FILE, write))
+        staged = open_parquet(str(self.parts.stage(STAGED_FILE, write)))
         return Source(plan.source_label, staged.files, staged.schema)
 
     def _chunks(self, source: Source, columns: Layout, total: int) -> int:

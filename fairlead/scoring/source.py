@@ -1,11 +1,13 @@
 """Rows to be scored, wherever they lie: Parquet files of one shape, read in their order, a chunk at a time."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 from fairlead.errors import SourceError
 from fairlead.lineage.digest import hash_file, hash_json
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DELTA_LOG = "_delta_log"
+REMOTE = "://"
+"""In what is no path of this machine."""
+READ_BYTES = 2**23
+"""A request to S3 while a file is hashed."""
 READ_AHEAD = 2
 """Batches that Arrow reads before they are asked for; its default of 16 would be most of the memory."""
 
@@ -73,9 +79,9 @@ class Source:
         import pyarrow.fs as pafs
 
         filesystem, paths = None, list(self.files)
-        if "://" in paths[0]:
+        if REMOTE in paths[0]:
             filesystem, _ = pafs.FileSystem.from_uri(paths[0])
-            paths = [path.split("://", 1)[1] for path in paths]
+            paths = [unquote(path.split(REMOTE, 1)[1]) for path in paths]
         return ds.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
 
 
@@ -89,51 +95,88 @@ def open_table(store: TableStore, name: str, version: int, label: str) -> Source
     return Source(label, store.files(name, version), schema)
 
 
-def open_parquet(path: Path) -> Source:
-    """A Parquet file, or all `*.parquet` of a folder, in the order of their paths.
+def open_parquet(place: str) -> Source:
+    """A Parquet file, or all `*.parquet` of a folder, in the order of their paths; a path or an `s3://` URI.
 
     Raises:
         SourceError: nothing is there, a file cannot be read, or the files differ in their columns.
     """
     import pyarrow.parquet as pq
 
-    files = parquet_files(path)
+    files = parquet_files(place)
     schema = None
     for file in files:
         with _told(file):
-            found = pq.read_schema(file).remove_metadata()
+            store, path = _store(file)
+            found = pq.read_schema(path, filesystem=store).remove_metadata()
         schema = schema or found
         if dict(_types(found)) != dict(_types(schema)):
             odd = sorted({name for name, _ in set(_types(found)) ^ set(_types(schema))})
             raise SourceError(
-                f"the files of {path} must have the same columns, but {file} and {files[0]} differ in {', '.join(odd)}"
+                f"the files of {place} must have the same columns, but {file} and {files[0]} differ in {', '.join(odd)}"
             )
     assert schema is not None, "there is a file"
-    return Source(str(path), [str(file) for file in files], schema)
+    return Source(place, files, schema)
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 over the content and the order of the Parquet files at a path."""
-    files = parquet_files(path)
-    with _told(path):
-        return hash_json([hash_file(file) for file in files])
+def digest_of(place: str) -> str:
+    """SHA-256 over the content and the order of the Parquet files at a path or an `s3://` URI."""
+    files = parquet_files(place)
+    with _told(place):
+        return hash_json([_hash(file) for file in files])
 
 
-def parquet_files(path: Path) -> list[Path]:
+def parquet_files(place: str) -> list[str]:
     """The file itself, or the folder's files, hidden ones left out.
 
     Raises:
         SourceError: there are none, or the folder cannot be read.
     """
-    with _told(path):
-        if not path.is_dir():
-            path.stat()
-            return [path]
-        found = sorted(path.rglob("*.parquet"))
-    files = [file for file in found if not any(part[0] in "._" for part in file.relative_to(path).parts)]
+    with _told(place):
+        root, found = _list_remote(place) if REMOTE in place else _list(Path(place))
+    if found is None:
+        return [place]
+    files = [file for file in found if not any(part[0] in "._" for part in file.relative_to(root).parts)]
     if not files:
-        raise SourceError(f"{path}: a folder must hold *.parquet files or be a Delta table, but holds neither")
-    return files
+        raise SourceError(f"{place}: a folder must hold *.parquet files or be a Delta table, but holds neither")
+    return [f"s3://{quote(str(file))}" if REMOTE in place else str(file) for file in files]
+
+
+def _list(path: Path) -> tuple[PurePath, Sequence[PurePath] | None]:
+    """The `*.parquet` of a folder; None: it is a file."""
+    if path.is_dir():
+        return path, sorted(path.rglob("*.parquet"))
+    path.stat()
+    return path, None
+
+
+def _list_remote(uri: str) -> tuple[PurePath, Sequence[PurePath] | None]:
+    import pyarrow.fs as pafs
+
+    store, root = _store(uri)
+    if store.get_file_info(root).type == pafs.FileType.File:
+        return PurePosixPath(root), None
+    found = store.get_file_info(pafs.FileSelector(root, recursive=True, allow_not_found=True))
+    paths = (PurePosixPath(item.path) for item in found if item.type == pafs.FileType.File)
+    return PurePosixPath(root), sorted(path for path in paths if path.suffix == ".parquet")
+
+
+def _store(place: str) -> tuple[Any, str]:
+    """Arrow's file system for a place, and the path in it. For S3 it reads AWS's variables."""
+    import pyarrow.fs as pafs
+
+    if REMOTE not in place:
+        return None, place
+    store, path = pafs.FileSystem.from_uri(place)
+    return store, path.rstrip("/")
+
+
+def _hash(file: str) -> str:
+    store, path = _store(file)
+    if store is None:
+        return hash_file(Path(path))
+    with store.open_input_stream(path, buffer_size=READ_BYTES) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _types(schema: "pa.Schema") -> list[tuple[str, str]]:
@@ -141,7 +184,7 @@ def _types(schema: "pa.Schema") -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _told(what: str | Path) -> Iterator[None]:
+def _told(what: str) -> Iterator[None]:
     """Turn what goes wrong while reading into one message."""
     import pyarrow as pa
 
