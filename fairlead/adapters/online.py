@@ -65,7 +65,10 @@ def _redis_options(online: Mapping[str, Any], where: Path) -> dict[str, Any]:
         FeatureError: it is not of that form, or the store is a cluster or has sentinels.
     """
     if online.get("redis_type", "redis") != "redis":
-        raise FeatureError(f"{where}: online_store.redis_type must be redis, but is {online['redis_type']!r}")
+        raise FeatureError(
+            f"{where}: online_store.redis_type must be redis, but is {online['redis_type']!r}: a look-up is one round "
+            "trip to one server, so clusters and sentinels are not read"
+        )
     text = str(online.get("connection_string", "localhost:6379"))
     address, *options = text.split(",")
     host, _, port = address.rpartition(":")

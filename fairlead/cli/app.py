@@ -141,7 +141,7 @@ def score(
         str | None,
         typer.Argument(
             help="A table `<dataset>/<layer>/<table>` or the folder of a Delta table, `@version` behind it or not; "
-            "a Parquet file, or a folder of them."
+            "a Parquet file, or a folder of them; here or at s3://."
         ),
     ] = None,
     home: Home = HOME,

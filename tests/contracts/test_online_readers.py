@@ -307,6 +307,7 @@ def test_a_redis_that_hangs_is_given_up_at_the_deadline_and_its_late_answer_is_n
     [
         ({"type": "dynamodb"}, "online_store.type must be sqlite or redis, but is 'dynamodb'"),
         ({"type": "redis", "redis_type": "redis_cluster"}, "redis_type must be redis, but is 'redis_cluster'"),
+        ({"type": "redis", "redis_type": "redis_sentinel"}, "one server, so clusters and sentinels are not read"),
         ({"type": "redis", "connection_string": "redis,password=secret"}, "but begins with 'redis'$"),
         ({"path": "${FAIRLEAD_NOWHERE}"}, "variable 'FAIRLEAD_NOWHERE' must be one of FAIRLEAD_REPO"),
         ({"path": "]"}, "must be YAML"),
