@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
-from fairlead.rollout.release import Release
+from fairlead.rollout.document import ReleaseDocument
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
@@ -23,7 +23,7 @@ SCHEMA_OF: dict[str, type[Spec]] = {
     "environment": EnvironmentSpec,
     "images": ImagesSpec,
     "scale": ScaleSpec,
-    "release": Release,
+    "release": ReleaseDocument,
 }
 
 

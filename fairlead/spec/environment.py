@@ -69,6 +69,11 @@ class EnvironmentSpec(Spec):
     gateway: GatewaySpec
     pipelines: PipelinesSpec = PipelinesSpec()
 
+    @property
+    def bundles_uri(self) -> str:
+        """Root of the released bundles: `<root>/<model>/<version>/`."""
+        return f"{self.storage.bucket}/bundles"
+
 
 class ImagesSpec(Spec):
     """Which images run in an environment. Written when images are published, and by nobody else."""

@@ -52,18 +52,19 @@ def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | 
     return _validate(path, kind, _parse(path), context)
 
 
-def load_text(text: str, path: Path, kind: type[AnySpec]) -> AnySpec:
+def load_text(text: str, path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:
     """Read one YAML document that is at hand as text, such as a file of another commit.
 
     Args:
         text: the document.
         path: what errors call it.
         kind: what it must be.
+        context: what the kind's validators compare it with.
 
     Raises:
         SpecError: one line a problem.
     """
-    return _validate(path, kind, _parse_text(path, text))
+    return _validate(path, kind, _parse_text(path, text), context)
 
 
 def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:
