@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.render.manifests import manifests
+from fairlead.render.manifests.objects import MARK
+from fairlead.render.manifests.tree import ROOT as MANIFESTS
 from fairlead.rollout.document import ReleaseDocument
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
@@ -27,18 +30,32 @@ SCHEMA_OF: dict[str, type[Spec]] = {
 }
 
 
-def render_all(repo: Path, *, write: bool) -> list[str]:
-    """Render everything; returns the files that are (or were) not up to date, relative to the repository."""
-    stale = []
-    for path, content in {**schemas(), **commands(), **pipelines(repo)}.items():
-        target = repo / path
-        if target.exists() and target.read_text(encoding="utf-8") == content:
-            continue
-        stale.append(str(path))
-        if write:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8")
-    return stale
+def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
+    """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
+    relative to the repository. Those are deleted."""
+    made = {**schemas(), **commands(), **pipelines(repo), **manifests(repo)}
+    stale = [path for path, content in made.items() if _text(repo / path) != content]
+    orphans = sorted(path for path in _rendered(repo) if path not in made)
+    if write:
+        for path in stale:
+            (repo / path).parent.mkdir(parents=True, exist_ok=True)
+            (repo / path).write_text(made[path], encoding="utf-8")
+        for path in orphans:
+            (repo / path).unlink()
+    return [str(path) for path in stale], [str(path) for path in orphans]
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _rendered(repo: Path) -> Iterator[Path]:
+    """All files that look like ours."""
+    for path in (*(repo / SCHEMAS).glob("*.json"), *(repo / COMPILED).glob("*.yaml")):
+        yield path.relative_to(repo)
+    for path in (repo / MANIFESTS).rglob("*.yaml"):
+        if path.read_text(encoding="utf-8").startswith(MARK):
+            yield path.relative_to(repo)
 
 
 def schemas() -> Mapping[Path, str]:

@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fairlead.errors import SpecError
 from fairlead.spec.dataset import DatasetSpec
+from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.model import ModelSpec
 
 AnySpec = TypeVar("AnySpec", bound=BaseModel)
@@ -36,6 +37,15 @@ def load_model(path: Path) -> ModelSpec:
         SpecError: one line a problem.
     """
     return _load(path, ModelSpec, expected_name=path.stem)
+
+
+def load_environment(path: Path) -> EnvironmentSpec:
+    """Read one `environment.yaml`.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _load(path, EnvironmentSpec, expected_name=path.parent.name)
 
 
 def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:
