@@ -78,7 +78,7 @@ def render(
         bool, typer.Option("--check", help="Change nothing; fail if a file is not up to date.")
     ] = False,
 ) -> None:
-    """Write what is made from specs and code and committed: manifests, JSON schemas, compiled pipelines, this reference.
+    """Write what is made from specs and code and committed: manifests, schemas, compiled pipelines, this reference.
 
     A file that no spec makes any more is deleted.
     """

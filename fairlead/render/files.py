@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import PipelineError
@@ -20,6 +21,8 @@ from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
 COMPILED = Path("pipelines/compiled")
+PLACES = ((SCHEMAS, "*.json", ""), (COMPILED, "*.yaml", ""), (MANIFESTS, "**/*.yaml", MARK))
+"""Where rendered files are, and how they begin."""
 SCHEMA_OF: dict[str, type[Spec]] = {
     "dataset": DatasetSpec,
     "model": ModelSpec,
@@ -34,28 +37,41 @@ def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
     made = {**schemas(), **commands(), **pipelines(repo), **manifests(repo)}
-    stale = [path for path, content in made.items() if _text(repo / path) != content]
-    orphans = sorted(path for path in _rendered(repo) if path not in made)
+    stale, orphans = compare(repo, made)
     if write:
-        for path in stale:
-            (repo / path).parent.mkdir(parents=True, exist_ok=True)
-            (repo / path).write_text(made[path], encoding="utf-8")
-        for path in orphans:
-            (repo / path).unlink()
+        mend(repo, made)
     return [str(path) for path in stale], [str(path) for path in orphans]
+
+
+def compare(repo: Path, made: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
+    """The files that differ from what was made, and those that look like ours and were not made."""
+    stale = [path for path, content in made.items() if _text(repo / path) != content]
+    return stale, sorted(path for path in _rendered(repo, made) if path not in made)
+
+
+def mend(repo: Path, made: Mapping[Path, str]) -> None:
+    """Write what was made, and delete what was not."""
+    stale, orphans = compare(repo, made)
+    for path in stale:
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_text(made[path], encoding="utf-8")
+    for path in orphans:
+        (repo / path).unlink()
+        with suppress(OSError):  # not empty
+            (repo / path).parent.rmdir()
 
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def _rendered(repo: Path) -> Iterator[Path]:
-    """All files that look like ours."""
-    for path in (*(repo / SCHEMAS).glob("*.json"), *(repo / COMPILED).glob("*.yaml")):
-        yield path.relative_to(repo)
-    for path in (repo / MANIFESTS).rglob("*.yaml"):
-        if path.read_text(encoding="utf-8").startswith(MARK):
-            yield path.relative_to(repo)
+def _rendered(repo: Path, made: Iterable[Path]) -> Iterator[Path]:
+    """All files that look like ours, in the places of what was made."""
+    for folder, pattern, mark in PLACES:
+        if any(path.is_relative_to(folder) for path in made):
+            for path in (repo / folder).glob(pattern):
+                if path.read_text(encoding="utf-8").startswith(mark):
+                    yield path.relative_to(repo)
 
 
 def schemas() -> Mapping[Path, str]:

@@ -100,7 +100,7 @@ def _backend(model: str, arm: Arm, port: int) -> dict[str, Any]:
 
 
 def _rest(model: str) -> Rules:
-    """A PathPrefix matches whole elements: `/v2/models/a` matches neither `/v2/models/ab` nor `/v1/models/a:predict`."""
+    """A PathPrefix matches whole elements: that of `/v1/models/a` would match `a/…`, and not `a:predict`."""
     names = (model, f"{model}-vector")
     return [
         _path("Exact", "/v2"),

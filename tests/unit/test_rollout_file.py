@@ -75,7 +75,9 @@ def test_without_a_change_only_what_a_reader_looks_for_is_added():
 def test_a_serve_that_does_not_follow_is_refused_and_can_be_mended(old, new):
     edited = RENDERED.replace(old, new, 1)
     assert edited != RENDERED
-    with pytest.raises(RolloutError, match=r"release\.yaml:\d+: serve: must follow from spec, but does not: run `fairlead"):
+    with pytest.raises(
+        RolloutError, match=r"release\.yaml:\d+: serve: must follow from spec, but does not: run `fairlead"
+    ):
         parse_release(edited, PATH, ENVIRONMENT)
     mended = mend_release(edited, PATH, ENVIRONMENT)
     parse_release(mended, PATH, ENVIRONMENT)
@@ -104,7 +106,11 @@ def test_a_folder_that_is_a_file_is_told(tmp_path):
     ("old", "new", "message"),
     [
         ("weight: 0", "weight: 5", "release.yaml:11: spec.weight: must be 0 without a candidate, but is 5"),
-        ("weight: 0", "weight: 101", "release.yaml:11: spec.weight: input should be less than or equal to 100, but is 101"),
+        (
+            "weight: 0",
+            "weight: 101",
+            "release.yaml:11: spec.weight: input should be less than or equal to 100, but is 101",
+        ),
         ("weight: 0", "wieght: 0", "release.yaml:11: spec.wieght: unknown key; did you mean 'weight'?"),
         ("stage: idle", "stage: ideal", "release.yaml:12: spec.stage: must be one of idle, shadow, canary"),
         ("stage: idle", "stage: canary", "release.yaml:12: spec.stage: canary needs a candidate, but there is none"),
@@ -113,8 +119,16 @@ def test_a_folder_that_is_a_file_is_told(tmp_path):
         ("+02:00", "", "release.yaml:8: spec.since: input should have timezone info"),
         ("weight: 0", "weight: 0\n  weight: 50", "release.yaml:12: is not YAML"),
         ("weight: 0", "candidate: [", "is not YAML"),
-        ("name: flight-delay", "name: churn", "release.yaml:4: metadata.name: must be the model 'flight-delay' that spec"),
-        (', annotations: {config.kubernetes.io/local-config: "true"}', "", "metadata.annotations: is required, but missing"),
+        (
+            "name: flight-delay",
+            "name: churn",
+            "release.yaml:4: metadata.name: must be the model 'flight-delay' that spec",
+        ),
+        (
+            ', annotations: {config.kubernetes.io/local-config: "true"}',
+            "",
+            "metadata.annotations: is required, but missing",
+        ),
         ("fairlead.dev/v1", "v2", "release.yaml:2: apiVersion: must be one of fairlead.dev/v1, but is 'v2'"),
         (BY_HAND, BY_HAND, "serve must follow from spec, but is missing: run `fairlead render`"),
         (BY_HAND, "", "release.yaml:1: must be a mapping of keys to values, but is empty"),

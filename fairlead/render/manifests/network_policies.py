@@ -29,7 +29,7 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
         ),
         "gateway-to-serving": (
             _ingress(SERVING, [_namespace(gateway)], _ports(serving_ports)),
-            "The only way to an endpoint. `/v2/repository` and `/metrics` are on the same port: the route leaves them out.",
+            "The only way to an endpoint. `/v2/repository` and `/metrics` share its port: the route leaves them out.",
         ),
         "prometheus-to-serving": (
             _ingress(SERVING, [_namespace(MONITORING_NAMESPACE)], _ports([HTTP_CONTAINER_PORT])),

@@ -52,7 +52,7 @@ def endpoint_labels(model: str, arm: str) -> dict[str, str]:
     return {MODEL: model, ARM: arm}
 
 
-def literal(value: Object) -> str:
+def literal(value: Object) -> LiteralScalarString:
     """An object as text inside of another one."""
     return LiteralScalarString(_dump(value))
 

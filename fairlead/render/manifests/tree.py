@@ -91,7 +91,9 @@ def _environment(here: Path, folder: Path, models: set[str]) -> Files:
     for path in sorted(here.glob(f"*/{SCALE}")):
         name = path.parent.name
         if name not in models:
-            raise SpecError(f"{path.parent}: must be named like a model of pipelines/models/, but there is no {name}.yaml")
+            raise SpecError(
+                f"{path.parent}: must be named like a model of pipelines/models/, but there is no {name}.yaml"
+            )
         scale = load_document(path, ScaleSpec)
         whole = kustomization.of_model(name, environment, images, scale)
         source = f"../{ENVIRONMENT}, ../{IMAGES} and {SCALE}"
