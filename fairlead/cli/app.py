@@ -78,13 +78,18 @@ def render(
         bool, typer.Option("--check", help="Change nothing; fail if a file is not up to date.")
     ] = False,
 ) -> None:
-    """Write what is made from specs and code and committed: JSON schemas, compiled pipelines, the command reference."""
+    """Write what is made from specs and code and committed: manifests, schemas, compiled pipelines, this reference.
+
+    A file that no spec makes any more is deleted.
+    """
     from fairlead.render.files import render_all
 
-    stale = render_all(find_repo(), write=not check_only)
+    stale, orphans = render_all(find_repo(), write=not check_only)
     for path in stale:
         _console().print(f"{'not up to date: ' if check_only else 'wrote '}{path}", highlight=False)
-    raise typer.Exit(1 if check_only and stale else 0)
+    for path in orphans:
+        _console().print(f"{'made by no spec any more: ' if check_only else 'deleted '}{path}", highlight=False)
+    raise typer.Exit(1 if check_only and (stale or orphans) else 0)
 
 
 @app.command()

@@ -5,11 +5,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import PipelineError
-from fairlead.rollout.release import Release
+from fairlead.render.manifests import manifests
+from fairlead.render.manifests.objects import MARK
+from fairlead.render.manifests.tree import ROOT as MANIFESTS
+from fairlead.rollout.document import ReleaseDocument
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
@@ -17,28 +21,57 @@ from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
 COMPILED = Path("pipelines/compiled")
+PLACES = ((SCHEMAS, "*.json", ""), (COMPILED, "*.yaml", ""), (MANIFESTS, "**/*.yaml", MARK))
+"""Where rendered files are, and how they begin."""
 SCHEMA_OF: dict[str, type[Spec]] = {
     "dataset": DatasetSpec,
     "model": ModelSpec,
     "environment": EnvironmentSpec,
     "images": ImagesSpec,
     "scale": ScaleSpec,
-    "release": Release,
+    "release": ReleaseDocument,
 }
 
 
-def render_all(repo: Path, *, write: bool) -> list[str]:
-    """Render everything; returns the files that are (or were) not up to date, relative to the repository."""
-    stale = []
-    for path, content in {**schemas(), **commands(), **pipelines(repo)}.items():
-        target = repo / path
-        if target.exists() and target.read_text(encoding="utf-8") == content:
-            continue
-        stale.append(str(path))
-        if write:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content, encoding="utf-8")
-    return stale
+def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
+    """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
+    relative to the repository. Those are deleted."""
+    made = {**schemas(), **commands(), **pipelines(repo), **manifests(repo)}
+    stale, orphans = compare(repo, made)
+    if write:
+        mend(repo, made)
+    return [str(path) for path in stale], [str(path) for path in orphans]
+
+
+def compare(repo: Path, made: Mapping[Path, str]) -> tuple[list[Path], list[Path]]:
+    """The files that differ from what was made, and those that look like ours and were not made."""
+    stale = [path for path, content in made.items() if _text(repo / path) != content]
+    return stale, sorted(path for path in _rendered(repo, made) if path not in made)
+
+
+def mend(repo: Path, made: Mapping[Path, str]) -> None:
+    """Write what was made, and delete what was not."""
+    stale, orphans = compare(repo, made)
+    for path in stale:
+        (repo / path).parent.mkdir(parents=True, exist_ok=True)
+        (repo / path).write_text(made[path], encoding="utf-8")
+    for path in orphans:
+        (repo / path).unlink()
+        with suppress(OSError):  # not empty
+            (repo / path).parent.rmdir()
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _rendered(repo: Path, made: Iterable[Path]) -> Iterator[Path]:
+    """All files that look like ours, in the places of what was made."""
+    for folder, pattern, mark in PLACES:
+        if any(path.is_relative_to(folder) for path in made):
+            for path in (repo / folder).glob(pattern):
+                if path.read_text(encoding="utf-8").startswith(mark):
+                    yield path.relative_to(repo)
 
 
 def schemas() -> Mapping[Path, str]:

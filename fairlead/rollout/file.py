@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from fairlead.errors import RolloutError, SpecError
+from fairlead.rollout.document import EXPECTED, KIND, LOCAL, MEND, ReleaseDocument
 from fairlead.rollout.release import Release, written
+from fairlead.rollout.serve import serve_of
+from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import load_document, load_text
 
 SCHEMA = "docs/reference/schemas/release.json"
@@ -24,49 +28,64 @@ def release_path(environment: str, model: str) -> Path:
     return Path("manifests/envs") / environment / model / FILE
 
 
-def read_release(path: Path) -> Release:
+def read_release(path: Path, environment: EnvironmentSpec) -> Release:
     """Read one document.
 
     Raises:
-        RolloutError: one line a problem, with file, line, rule and value.
+        RolloutError: one line a problem, with file, line, rule and value; also if `serve` does not follow from `spec`.
     """
     try:
-        return load_document(path, Release)
+        return load_document(path, ReleaseDocument, _expecting(environment)).spec
     except SpecError as error:
         raise RolloutError(str(error)) from None
 
 
-def parse_release(text: str, path: Path) -> Release:
+def parse_release(text: str, path: Path, environment: EnvironmentSpec) -> Release:
     """Read a document that is at hand as text, such as that of a commit; `path` is what errors call it.
 
     Raises:
         RolloutError: as `read_release`.
     """
     try:
-        return load_text(text, path, Release)
+        return load_text(text, path, ReleaseDocument, _expecting(environment)).spec
     except SpecError as error:
         raise RolloutError(str(error)) from None
 
 
-def render_release(release: Release, text: str = "") -> str:
+def mend_release(text: str, path: Path, environment: EnvironmentSpec) -> str:
+    """The document with the `serve` that follows from its `spec`; the same text if it has it.
+
+    Raises:
+        RolloutError: as `read_release`, but for `serve`.
+    """
+    try:
+        release = load_text(text, path, ReleaseDocument, {MEND: True}).spec
+    except SpecError as error:
+        raise RolloutError(str(error)) from None
+    return render_release(release, environment, text)
+
+
+def render_release(release: Release, environment: EnvironmentSpec, text: str = "") -> str:
     """The document as YAML, in `text`'s order and with its comments; only what differs is another.
 
-    Keys that `text` does not have are added behind the key they follow in the schema, unless they hold the default.
-    A document of its own begins with the name of its schema.
+    Keys of `spec` that `text` does not have are added behind the key they follow in the schema, unless they hold the
+    default. `serve` is written as a whole where it differs. A document of its own begins with the name of its schema.
     """
-    yaml = _yaml()
-    tree = yaml.load(text) if text else None
-    fresh = not isinstance(tree, CommentedMap)
-    if fresh:
-        tree = CommentedMap()
-    _update(tree, release.model_dump(mode="json"), _defaults())
-    out = StringIO()
-    yaml.dump(tree, out)
-    head = f"# yaml-language-server: $schema={'../' * 4}{SCHEMA}\n" if fresh else ""
-    return head + out.getvalue()
+    old = _yaml().load(text) if text else None
+    tree = old if isinstance(old, CommentedMap) else CommentedMap()
+    metadata = {"name": release.model, "annotations": {LOCAL: "true"}}
+    document = ReleaseDocument.model_validate({**KIND, "metadata": metadata, "spec": release})
+    _update(tree, document.model_dump(mode="json", by_alias=True, exclude={"spec", "serve"}), {})
+    spec = tree.setdefault("spec", CommentedMap())
+    _update(spec, release.model_dump(mode="json"), _defaults())
+    serve = serve_of(release, environment).model_dump(mode="json", by_alias=True)
+    if tree.get("serve") != serve:
+        tree["serve"] = _merged(tree.get("serve"), serve)
+    head = f"# yaml-language-server: $schema={'../' * 4}{SCHEMA}\n" if tree is not old else ""
+    return head + _dump(tree)
 
 
-def write_release(path: Path, release: Release) -> None:
+def write_release(path: Path, release: Release, environment: EnvironmentSpec) -> None:
     """Write the document in one step: a reader sees the old or the new one.
 
     Raises:
@@ -76,13 +95,23 @@ def write_release(path: Path, release: Release) -> None:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(render_release(release, text))
+            file.write(render_release(release, environment, text))
             file.flush()
             os.fsync(file.fileno())
         Path(file.name).chmod(0o644)
         Path(file.name).replace(path)
     except OSError as error:
         raise RolloutError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _expecting(environment: EnvironmentSpec) -> Mapping[str, Any]:
+    return {EXPECTED: partial(serve_of, environment=environment)}
+
+
+def _dump(tree: Mapping[str, Any]) -> str:
+    out = StringIO()
+    _yaml().dump(tree, out)
+    return out.getvalue()
 
 
 def _yaml() -> YAML:

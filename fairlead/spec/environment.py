@@ -22,6 +22,13 @@ def _immutable(value: str) -> str:
     return value
 
 
+def split_image(image: str) -> tuple[str, str | None, str | None]:
+    """The name, the tag and the digest of an image that was checked."""
+    match = _IMAGE.fullmatch(image)
+    assert match is not None, "checked by the validator"
+    return match["name"], match["tag"], match["digest"]
+
+
 Image = Annotated[str, AfterValidator(_immutable)]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/\S*)?$")]
 HostName = Annotated[
@@ -68,6 +75,13 @@ class EnvironmentSpec(Spec):
     """MLflow's address."""
     gateway: GatewaySpec
     pipelines: PipelinesSpec = PipelinesSpec()
+    external_secrets: bool = False
+    """Secrets come from a ClusterSecretStore `fairlead`, by the operator External Secrets; else somebody makes them."""
+
+    @property
+    def bundles_uri(self) -> str:
+        """Root of the released bundles: `<root>/<model>/<version>/`."""
+        return f"{self.storage.bucket}/bundles"
 
 
 class ImagesSpec(Spec):

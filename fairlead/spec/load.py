@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fairlead.errors import SpecError
 from fairlead.spec.dataset import DatasetSpec
+from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.model import ModelSpec
 
 AnySpec = TypeVar("AnySpec", bound=BaseModel)
@@ -38,6 +39,15 @@ def load_model(path: Path) -> ModelSpec:
     return _load(path, ModelSpec, expected_name=path.stem)
 
 
+def load_environment(path: Path) -> EnvironmentSpec:
+    """Read one `environment.yaml`.
+
+    Raises:
+        SpecError: one line a problem.
+    """
+    return _load(path, EnvironmentSpec, expected_name=path.parent.name)
+
+
 def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:
     """Read one YAML document of any kind, whatever its file is called.
 
@@ -52,18 +62,19 @@ def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | 
     return _validate(path, kind, _parse(path), context)
 
 
-def load_text(text: str, path: Path, kind: type[AnySpec]) -> AnySpec:
+def load_text(text: str, path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:
     """Read one YAML document that is at hand as text, such as a file of another commit.
 
     Args:
         text: the document.
         path: what errors call it.
         kind: what it must be.
+        context: what the kind's validators compare it with.
 
     Raises:
         SpecError: one line a problem.
     """
-    return _validate(path, kind, _parse_text(path, text))
+    return _validate(path, kind, _parse_text(path, text), context)
 
 
 def _load(path: Path, kind: type[AnySpec], expected_name: str) -> AnySpec:

@@ -1,6 +1,9 @@
 """Bundles in S3, over the real protocol: moto's server speaks it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from moto.server import ThreadedMotoServer
 
 from fairlead.adapters.object_store import ObjectStoreFolder
 from fairlead.errors import BundleError
+from fairlead.packaging.bundle import load_bundle
 from serving.repository import bundle_folders
 from tests.local.test_serving import write
 from tests.local.test_workers import serving
@@ -97,3 +101,51 @@ def test_a_store_that_cannot_be_reached_is_told(environ: dict[str, str], monkeyp
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(BundleError, match="s3://bundles/m: cannot be read"):
         ObjectStoreFolder("s3://bundles/m").folder()
+
+
+def fetched(uri: str, folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What a pod's first container does."""
+    command = [sys.executable, "-P", "-m", "serving.fetch", uri, str(folder)]
+    return subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+
+
+def test_a_pod_fetches_the_bundle_that_its_release_names(environ: dict[str, str], tmp_path: Path) -> None:
+    upload(write(tmp_path / "3"), "fetch", "bundles/flight-delay/3")
+    folder = tmp_path / "models"
+    folder.mkdir()
+    done = fetched("s3://fetch/bundles/flight-delay/3", folder, environ)
+    assert (done.returncode, done.stdout) == (0, f"flight-delay 3 is in {folder}\n"), done.stderr
+    assert load_bundle(folder).version == "3"
+
+
+def test_a_bundle_that_is_damaged_or_of_another_version_is_not_served(environ: dict[str, str], tmp_path: Path) -> None:
+    bundle = write(tmp_path / "3")
+    upload(bundle, "fetch", "bundles/flight-delay/9")
+    done = fetched("s3://fetch/bundles/flight-delay/9", tmp_path, environ)
+    assert done.returncode == 2
+    assert "must be flight-delay 9 like its place, but is flight-delay 3" in done.stderr
+    (bundle / "model.onnx").write_bytes(b"broken")
+    upload(bundle, "fetch", "bundles/flight-delay/3")
+    done = fetched("s3://fetch/bundles/flight-delay/3", tmp_path, environ)
+    assert done.returncode == 2
+    assert "model.onnx: SHA-256 must be" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "uri", "message"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://fetch/bundles/flight-delay/3", "cannot be read"),
+        ({}, "s3://fetch/bundles/flight-delay/77", "must hold a bundle, but there is no bundle.json"),
+    ],
+)
+def test_a_pod_that_gets_no_bundle_says_what_was_asked_and_where(
+    environ: dict[str, str], tmp_path: Path, variables: dict[str, str], uri: str, message: str
+) -> None:
+    upload(write(tmp_path / "3"), "fetch", "bundles/flight-delay/3")
+    asked = {**environ, **variables}
+    done = fetched(uri, tmp_path, asked)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {uri}: ")
+    assert message in line
+    assert line.endswith(f"(asked {asked['AWS_ENDPOINT_URL']} as some…)")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -28,8 +29,11 @@ from fairlead.rollout.stages import (
     progress,
     step,
 )
+from fairlead.spec.environment import EnvironmentSpec
+from fairlead.spec.load import load_document
 from fairlead.spec.model import QualityRule, RolloutSpec
 
+ENVIRONMENT = load_document(Path(__file__).parents[2] / "manifests/envs/dev/environment.yaml", EnvironmentSpec)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SPEC = RolloutSpec(approve={"production": "pull-request"})
 IDLE = Release(model="flight-delay", stable="3", since=NOW)
@@ -330,8 +334,8 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule()
     def a_controller_restarts(self):
-        text = render_release(self.release)
-        assert parse_release(text, release_path("dev", "flight-delay")) == self.release
+        text = render_release(self.release, ENVIRONMENT)
+        assert parse_release(text, release_path("dev", "flight-delay"), ENVIRONMENT) == self.release
 
     @rule(version=versions, again=st.booleans())
     def a_person_starts(self, version, again):

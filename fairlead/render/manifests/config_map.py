@@ -1,0 +1,39 @@
+"""The ConfigMap that tells every pod of an environment where things are."""
+
+from fairlead.lineage.digest import hash_text
+from fairlead.render.manifests.objects import ENVIRONMENT_CONFIG, Object, thing
+from fairlead.spec.environment import EnvironmentSpec
+
+REPO = "/app"
+"""Where the images have the repository."""
+
+
+def config_map(environment: EnvironmentSpec) -> Object:
+    """`fairlead-environment`: the settings of `fairlead/settings.py`, and how S3 is reached."""
+    return thing(
+        "v1", "ConfigMap", ENVIRONMENT_CONFIG, namespace=environment.namespace, data=environment_variables(environment)
+    )
+
+
+def environment_variables(environment: EnvironmentSpec) -> dict[str, str]:
+    """By name; no secrets."""
+    bucket = environment.storage.bucket
+    variables = {
+        "FAIRLEAD_REPO": REPO,
+        "FAIRLEAD_FEATURE_STORE": f"{REPO}/feature_repo/envs/cluster/feature_store.yaml",
+        "FAIRLEAD_TABLES_URI": f"{bucket}/tables",
+        "FAIRLEAD_FEAST_URI": f"{bucket}/feast",
+        "FAIRLEAD_TRACKING_URI": environment.tracking,
+        "FAIRLEAD_ARTIFACTS_URI": f"{bucket}/mlflow",
+        "FAIRLEAD_BUNDLES_URI": environment.bundles_uri,
+        "AWS_REGION": environment.storage.region,
+    }
+    if environment.storage.endpoint is not None:
+        variables["AWS_ENDPOINT_URL"] = environment.storage.endpoint
+    return variables
+
+
+def variables_digest(environment: EnvironmentSpec) -> str:
+    """An annotation of pods: they are replaced when a variable changes, which they read once."""
+    text = "\n".join(f"{name}={value}" for name, value in environment_variables(environment).items())
+    return hash_text(text)[:12]

@@ -1,0 +1,94 @@
+"""The NetworkPolicies of an environment: nothing may talk, and then each edge that is needed, with its reason."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from fairlead.render.manifests.objects import GRPC_CONTAINER_PORT, HTTP_CONTAINER_PORT, MODEL, Object, thing
+from fairlead.spec.environment import EnvironmentSpec
+
+MONITORING_NAMESPACE = "monitoring"
+COLLECTOR, COLLECTOR_PORT = "fairlead-collector", 8090
+HTTPS_PORT, REDIS_PORT, DNS_PORT = 443, 6379, 53
+SERVING = {"matchExpressions": [{"key": MODEL, "operator": "Exists"}]}
+"""The pods of endpoints."""
+
+
+def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object, str]]:
+    """Name → policy and why it is there."""
+    serving_ports = [HTTP_CONTAINER_PORT, GRPC_CONTAINER_PORT]
+    gateway, collector = environment.gateway.namespace, {"matchLabels": {"app.kubernetes.io/name": COLLECTOR}}
+    edges: dict[str, tuple[Object, str]] = {
+        "deny-all": (
+            {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+            "Nothing may reach a pod and no pod may reach anything, but for the policies beside this one.",
+        ),
+        "all-to-dns": (
+            _egress({}, _to(_namespace("kube-system")), _ports([DNS_PORT], "UDP") + _ports([DNS_PORT])),
+            "Every name is asked for there.",
+        ),
+        "gateway-to-serving": (
+            _ingress(SERVING, [_namespace(gateway)], _ports(serving_ports)),
+            "The only way to an endpoint. `/v2/repository` and `/metrics` share its port: the route leaves them out.",
+        ),
+        "prometheus-to-serving": (
+            _ingress(SERVING, [_namespace(MONITORING_NAMESPACE)], _ports([HTTP_CONTAINER_PORT])),
+            "Counts and latencies, by which a rollout is decided.",
+        ),
+        "serving-to-storage": (
+            _egress(SERVING, *_storage(environment)),
+            "The bundle is fetched from S3 when a pod starts.",
+        ),
+        "serving-to-online-store": (
+            _egress(SERVING, {}, _ports([REDIS_PORT])),
+            "Features are looked up in Redis. Its address is in the Secret, so only the port can be named here.",
+        ),
+        "serving-to-collector": (
+            _egress(SERVING, _to({"podSelector": collector}), _ports([COLLECTOR_PORT])),
+            "Records of predictions are delivered there.",
+        ),
+        "collector-from-serving": (
+            _ingress(collector, [{"podSelector": SERVING}], _ports([COLLECTOR_PORT])),
+            "Records of predictions come from endpoints and from nobody else.",
+        ),
+    }
+    return {
+        name: (
+            thing("networking.k8s.io/v1", "NetworkPolicy", name, namespace=environment.namespace, spec=spec),
+            why,
+        )
+        for name, (spec, why) in edges.items()
+    }
+
+
+def _egress(pods: Object, to: Object, ports: list[Object]) -> Object:
+    return {"podSelector": pods, "policyTypes": ["Egress"], "egress": [{**to, **({"ports": ports} if ports else {})}]}
+
+
+def _ingress(pods: Object, peers: list[Object], ports: list[Object]) -> Object:
+    return {"podSelector": pods, "policyTypes": ["Ingress"], "ingress": [{"from": peers, "ports": ports}]}
+
+
+def _to(*peers: Object) -> Object:
+    return {"to": list(peers)}
+
+
+def _namespace(name: str) -> Object:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _ports(numbers: list[int], protocol: str = "TCP") -> list[Any]:
+    return [{"protocol": protocol, "port": number} for number in numbers]
+
+
+def _storage(environment: EnvironmentSpec) -> tuple[Object, list[Object]]:
+    """The namespace of an S3 inside the cluster; any address on its port outside of it.
+
+    A policy sees the pod's port, which is not the Service's: inside the cluster no port is named.
+    """
+    parts = urlsplit(environment.storage.endpoint or "https://s3.amazonaws.com")
+    _, _, domain = (parts.hostname or "").partition(".")
+    namespace, _, kind = domain.partition(".")
+    if kind in ("svc", "svc.cluster.local"):
+        return _to(_namespace(namespace)), []
+    return {}, _ports([parts.port or (HTTPS_PORT if parts.scheme == "https" else 80)])
