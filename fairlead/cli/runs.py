@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fairlead.cli.progress import ConsoleProgress
-from fairlead.errors import SpecError
 from fairlead.home import lock_home
 from fairlead.report.summary import Summary
 from fairlead.report.view import endpoint_remark
 from fairlead.settings import find_repo
-from fairlead.spec import DatasetSpec, ModelSpec, load_dataset, load_model
+from fairlead.spec.load import load_specs
 
 if TYPE_CHECKING:
     from fairlead.demo.flow import Flow
@@ -126,7 +125,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
     progress.begin("start", "Starting")
     from fairlead.demo.flow import Flow, as_of_date
 
-    model, dataset = _specs(repo, name)
+    model, dataset = load_specs(repo, name)
     flow = Flow(
         home=home.resolve(),
         repo=repo,
@@ -144,17 +143,6 @@ def _program() -> str:
     """What a user types to call this command: its name, or where it is if the name is not on the PATH."""
     called, found = sys.argv[0], shutil.which("fairlead")
     return "fairlead" if found and Path(found).absolute() == Path(called).absolute() else called
-
-
-def _specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
-    path = repo / "pipelines" / "models" / f"{name}.yaml"
-    if not path.exists():
-        from fairlead.spec.dataset import nearest
-
-        known = [file.stem for file in path.parent.glob("*.yaml")]
-        raise SpecError(f"there is no model {name!r}" + nearest(name, known))
-    model = load_model(path)
-    return model, load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
 
 
 def _titles(repo: Path) -> dict[str, str]:

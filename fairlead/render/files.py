@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.render.pipelines import ENVIRONMENTS, FOLDER, pipeline_manifests
 from fairlead.rollout.release import Release
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
+from fairlead.spec.steps import StepsSpec
 
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
@@ -24,13 +26,16 @@ SCHEMA_OF: dict[str, type[Spec]] = {
     "images": ImagesSpec,
     "scale": ScaleSpec,
     "release": Release,
+    "steps": StepsSpec,
 }
 
 
 def render_all(repo: Path, *, write: bool) -> list[str]:
     """Render everything; returns the files that are (or were) not up to date, relative to the repository."""
-    stale = []
-    for path, content in {**schemas(), **commands(), **pipelines(repo)}.items():
+    compiled = pipelines(repo)
+    rendered = {**schemas(), **commands(), **compiled, **pipeline_manifests(repo, compiled.values())}
+    stale = _leftovers(repo, set(rendered), write=write)
+    for path, content in rendered.items():
         target = repo / path
         if target.exists() and target.read_text(encoding="utf-8") == content:
             continue
@@ -39,6 +44,16 @@ def render_all(repo: Path, *, write: bool) -> list[str]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
     return stale
+
+
+def _leftovers(repo: Path, rendered: set[Path], *, write: bool) -> list[str]:
+    """Files that were rendered once and are no more, in the folders that hold nothing else."""
+    owned = [*repo.glob(f"{ENVIRONMENTS}/*/{FOLDER}/*.yaml"), *repo.glob(f"{COMPILED}/*.yaml")]
+    gone = [path for path in sorted(owned) if path.relative_to(repo) not in rendered]
+    if write:
+        for path in gone:
+            path.unlink()
+    return [str(path.relative_to(repo)) for path in gone]
 
 
 def schemas() -> Mapping[Path, str]:
