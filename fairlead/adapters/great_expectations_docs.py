@@ -79,7 +79,7 @@ def _self_contained(page: str) -> str:
 
 def overview_page(report: QualityReport) -> str:
     """The first page alone, for a viewer that takes one file."""
-    return _page(report, {table: None for table in sorted({result.rule.table for result in report.results})})
+    return _page(report, dict.fromkeys(sorted({result.rule.table for result in report.results})))
 
 
 def _index(report: QualityReport, site: Path) -> str:

@@ -83,7 +83,7 @@ def run_again(name: str, home: Path, console: Console) -> bool:
             model=record.spec,
             as_of=datetime.fromisoformat(record.plan.as_of),
             progress=progress,
-            titles=_titles(repo),
+            titles=step_titles(repo),
         )
         with progress.running():
             _, again, _ = flow.train(plan)
@@ -133,7 +133,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
         model=model,
         as_of=as_of_date(day, dataset),
         progress=progress,
-        titles=_titles(repo),
+        titles=step_titles(repo),
         program=_program(),
     )
     return flow, progress
@@ -145,7 +145,7 @@ def _program() -> str:
     return "fairlead" if found and Path(found).absolute() == Path(called).absolute() else called
 
 
-def _titles(repo: Path) -> dict[str, str]:
+def step_titles(repo: Path) -> dict[str, str]:
     """Task → display name, from the compiled pipelines."""
     from ruamel.yaml import YAML
 

@@ -19,6 +19,7 @@ FOLDER = "pipelines"
 """Of an environment; a model cannot have this name."""
 NAMESPACE_NEEDS = "../../../workloads/kubeflow-namespace"
 ENVIRONMENT_CONFIG = "fairlead-environment"
+STORAGE_SECRET = "fairlead-storage"
 SCHEDULES_CONFIG = "pipeline-schedules"
 SCHEDULES_FILE = "schedules.yaml"
 PLACEHOLDER_IMAGE = "fairlead/pipeline"
@@ -41,6 +42,31 @@ def environments(repo: Path) -> dict[Path, tuple[EnvironmentSpec, ImagesSpec]]:
             raise SpecError(f"{path}: name must be {path.parent.name!r} like its place, but is {environment.name!r}")
         found[path.parent.relative_to(repo)] = environment, load_document(path.with_name("images.yaml"), ImagesSpec)
     return found
+
+
+def find_environment(repo: Path, name: str) -> EnvironmentSpec:
+    """The environment of that name.
+
+    Raises:
+        SpecError: there is none, or it does not hold.
+    """
+    path = repo / ENVIRONMENTS / name / "environment.yaml"
+    if not path.exists():
+        known = [found.parent.name for found in (repo / ENVIRONMENTS).glob("*/environment.yaml")]
+        raise SpecError(f"there is no environment {name!r}" + nearest(name, known))
+    return load_document(path, EnvironmentSpec)
+
+
+def rendered_version(repo: Path, environment: str, pipeline: str) -> str:
+    """The name of a pipeline's version in this checkout.
+
+    Raises:
+        SpecError: it has not been rendered.
+    """
+    path = repo / ENVIRONMENTS / environment / FOLDER / f"pipeline-version-{pipeline}.yaml"
+    if not path.exists():
+        raise SpecError(f"{path}: there is no such file; `fairlead render` writes it")
+    return str(yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)["metadata"]["name"])
 
 
 def pipeline_manifests(repo: Path, compiled: Iterable[str]) -> Mapping[Path, str]:
@@ -157,9 +183,13 @@ def variables(environment: EnvironmentSpec) -> dict[str, str]:
 
 
 def _launcher(environment: EnvironmentSpec) -> dict[str, str]:
-    """Where the launcher puts artifacts. It has its own Secret, as it and not the step talks to that storage."""
+    """Where the launcher of a step puts artifacts."""
     address = urlsplit(environment.storage.endpoint or f"https://s3.{environment.storage.region}.amazonaws.com")
-    secret = {"secretName": "mlpipeline-minio-artifact", "accessKeyKey": "accesskey", "secretKeyKey": "secretkey"}
+    secret = {
+        "secretName": STORAGE_SECRET,
+        "accessKeyKey": "AWS_ACCESS_KEY_ID",
+        "secretKeyKey": "AWS_SECRET_ACCESS_KEY",
+    }
     default = {
         "endpoint": address.netloc,
         "region": environment.storage.region,
@@ -202,7 +232,10 @@ def _schedules_job(namespace: str, image: str) -> dict[str, Any]:
     """Schedules are no resources of Kubernetes: after each sync this Job tells the API server what is declared."""
     hook = {"argocd.argoproj.io/hook": "PostSync", "argocd.argoproj.io/hook-delete-policy": "BeforeHookCreation"}
     labels = {**_LABELS, "app.kubernetes.io/name": SCHEDULES_CONFIG}
-    mounts = {"/etc/fairlead": {"name": "schedules", "readOnly": True}, "/tmp": {"name": "scratch"}}
+    mounts: dict[str, dict[str, Any]] = {
+        "/etc/fairlead": {"name": "schedules", "readOnly": True},
+        "/tmp": {"name": "scratch"},
+    }
     container = {
         "name": "sync",
         "image": image,

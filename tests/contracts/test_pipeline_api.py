@@ -7,6 +7,8 @@ import os
 import socket
 import threading
 import time
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,12 @@ CRON = "0 30 2 * * *"
 
 
 def manifest(name):
-    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return deepcopy(read(name))
+
+
+@cache
+def read(name):
+    return yaml.load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
 VERSION = manifest("pipeline-version-retrain-model")["metadata"]["name"]
@@ -208,7 +215,7 @@ def test_removing_what_is_gone_is_no_error(backend):
 
 
 def test_a_backend_that_is_not_there_says_where_it_was_looked_for():
-    with pytest.raises(BackendDownError, match="does not answer at http://127.0.0.1:9"):
+    with pytest.raises(BackendDownError, match=r"does not answer at http://127\.0\.0\.1:9"):
         KfpApi("http://127.0.0.1:9", "kubeflow").resolve("retrain-model", VERSION)
 
 
@@ -219,7 +226,7 @@ def test_a_watched_run_tells_each_step_and_ends(on_fake):
     status = wait(on_fake, run, seen.append, poll_seconds=0)
     assert status.state == "succeeded"
     assert status.steps == {"plan-run": "succeeded", "train-and-release": "succeeded"}
-    assert [item.state for item in seen][0] == "waiting"
+    assert seen[0].state == "waiting"
     assert {"plan-run": "running"} in [item.steps for item in seen]
 
 
@@ -275,5 +282,5 @@ def test_a_version_that_is_changed_in_place_is_refused(fake):
 
 
 def test_a_version_of_an_unknown_pipeline_is_refused():
-    with pytest.raises(RefusedError, match="spec.pipelineName"):
+    with pytest.raises(RefusedError, match=r"spec\.pipelineName"):
         FakeKfpApi().apply(manifest("pipeline-version-retrain-model"))
