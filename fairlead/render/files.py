@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
@@ -34,7 +34,10 @@ def render_all(repo: Path, *, write: bool) -> list[str]:
     """Render everything; returns the files that are (or were) not up to date, relative to the repository."""
     compiled = pipelines(repo)
     rendered = {**schemas(), **commands(), **compiled, **pipeline_manifests(repo, compiled.values())}
-    stale = _leftovers(repo, set(rendered), write=write)
+    gone = leftovers(repo, set(rendered))
+    stale = [str(path) for path in gone]
+    for path in gone if write else ():
+        (repo / path).unlink()
     for path, content in rendered.items():
         target = repo / path
         if target.exists() and target.read_text(encoding="utf-8") == content:
@@ -46,14 +49,10 @@ def render_all(repo: Path, *, write: bool) -> list[str]:
     return stale
 
 
-def _leftovers(repo: Path, rendered: set[Path], *, write: bool) -> list[str]:
+def leftovers(repo: Path, rendered: Collection[Path]) -> list[Path]:
     """Files that were rendered once and are no more, in the folders that hold nothing else."""
     owned = [*repo.glob(f"{ENVIRONMENTS}/*/{FOLDER}/*.yaml"), *repo.glob(f"{COMPILED}/*.yaml")]
-    gone = [path for path in sorted(owned) if path.relative_to(repo) not in rendered]
-    if write:
-        for path in gone:
-            path.unlink()
-    return [str(path.relative_to(repo)) for path in gone]
+    return [path for path in sorted(item.relative_to(repo) for item in owned) if path not in rendered]
 
 
 def schemas() -> Mapping[Path, str]:
