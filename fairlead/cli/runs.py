@@ -147,12 +147,15 @@ def _program() -> str:
 
 def step_titles(repo: Path) -> dict[str, str]:
     """Task → display name, from the compiled pipelines."""
-    from ruamel.yaml import YAML
+    import yaml
 
     titles = {}
     for path in sorted((repo / "pipelines" / "compiled").glob("*.yaml")):
-        for document in YAML(typ="safe").load_all(path.read_text(encoding="utf-8")):
-            for task, spec in document.get("root", {}).get("dag", {}).get("tasks", {}).items():
+        package = next(
+            yaml.load_all(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        )
+        for part in (package["root"], *package["components"].values()):
+            for task, spec in part.get("dag", {}).get("tasks", {}).items():
                 titles[task] = spec["taskInfo"]["name"]
     return titles
 
