@@ -1,4 +1,5 @@
-"""The images that steps run in."""
+"""The image that steps run in."""
 
-PIPELINE_IMAGE = "fairlead/pipeline:0.1.0"
-"""Python with Fairlead and this repository's folders; the local runner uses the interpreter at hand instead."""
+PIPELINE_IMAGE = "fairlead/pipeline"
+"""A name that stands for it: `fairlead render` writes each environment's image in its place, and the local runner uses
+the interpreter at hand."""

@@ -45,6 +45,10 @@ class PipelineError(FairleadError):
     """A step of a pipeline failed; the message is the step's own."""
 
 
+class BackendDownError(PipelineError):
+    """The pipeline backend cannot be reached, or cannot answer now."""
+
+
 class HomeError(FairleadError):
     """The home folder cannot be written, is full, or is in use by another run."""
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from fairlead.features.lookup import Looked, LookupPlan
     from fairlead.records.reading import PredictionEvent
+    from fairlead.runs.request import KnownRepetition, PinnedVersion, Repetition, RunRequest, RunStatus
 
 
 class TableStore(Protocol):
@@ -157,4 +158,48 @@ class RecordStore(Protocol):
 
     def read(self, model: str, first: date, last: date) -> "pa.Table":
         """The rows of some days, both included, in the columns of `fairlead.records.rows.SCHEMA`."""
+        ...
+
+
+class PipelineBackend(Protocol):
+    """Runs pipelines on a cluster. Every method raises BackendDownError where it cannot be reached."""
+
+    def resolve(self, pipeline: str, version: str) -> "PinnedVersion":
+        """The version of that name.
+
+        Raises:
+            PipelineError: there is no such pipeline, or it has no such version.
+        """
+        ...
+
+    def start(self, request: "RunRequest") -> str:
+        """Start a run; returns its id. Called twice it starts two.
+
+        Raises:
+            PipelineError: the backend refuses it.
+        """
+        ...
+
+    def status(self, run_id: str) -> "RunStatus":
+        """How far a run is.
+
+        Raises:
+            PipelineError: there is no such run.
+        """
+        ...
+
+    def repetitions(self) -> "list[KnownRepetition]":
+        """All runs that are repeated by the clock."""
+        ...
+
+    def add_repetition(self, repetition: "Repetition", note: str) -> str:
+        """Repeat a run by the clock; returns its id. Called twice it repeats it twice.
+
+        Raises:
+            PipelineError: the backend refuses it.
+        """
+        ...
+
+    def remove_repetition(self, repetition_id: str) -> None:
+        """Stop repeating; one that is gone is no error."""
         ...

@@ -16,8 +16,10 @@ def evaluate_model(
     parity: dsl.Input[dsl.Artifact],
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
+    curve: dsl.Output[dsl.ClassificationMetrics],
+    verdict: dsl.Output[dsl.Markdown],
 ) -> None:
-    """Write `evaluation`, all that was measured and what the gates say; `metrics` shows the headline in the UI.
+    """Write `evaluation`, all that was measured and what the gates say; the others show it in the UI.
 
     Args:
         model: a model spec, JSON.
@@ -29,11 +31,14 @@ def evaluate_model(
         parity: how near it is to the fitted one.
         evaluation: JSON.
         metrics: the headline.
+        curve: the ROC curve, and the decisions at the threshold.
+        verdict: each gate with its reason.
     """
     import json
     from pathlib import Path
 
     from fairlead.evaluation.evaluate import evaluate
+    from fairlead.evaluation.verdict import verdict_page
     from fairlead.features.training_set import TrainingSet
     from fairlead.lineage.steps import begin_step
     from fairlead.packaging.parity import Parity
@@ -54,5 +59,14 @@ def evaluate_model(
     for name, interval in result.metrics.items():
         metrics.log_metric(name, interval.value)
     metrics.metadata["code_version"] = code_version
+    roc, counts = result.roc, result.confusion
+    # The first threshold is infinite, which JSON cannot say.
+    curve.log_roc_curve(
+        list(roc.false_positive_rate), list(roc.true_positive_rate), [min(item, 1.0) for item in roc.thresholds]
+    )
+    decisions = [[counts.true_negatives, counts.false_positives], [counts.false_negatives, counts.true_positives]]
+    curve.log_confusion_matrix(["no", "yes"], decisions)
+    Path(verdict.path).write_text(verdict_page(spec, result), encoding="utf-8")
     # KFP keeps metrics as metadata and writes no file, and its local cache takes a missing file for a missing result.
-    Path(metrics.path).write_text(json.dumps(metrics.metadata), encoding="utf-8")
+    for shown in (metrics, curve):
+        Path(shown.path).write_text(json.dumps(shown.metadata), encoding="utf-8")

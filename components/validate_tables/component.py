@@ -13,6 +13,7 @@ def validate_tables(
     code_version: str,
     report: dsl.Output[dsl.Artifact],
     docs: dsl.Output[dsl.Artifact],
+    overview: dsl.Output[dsl.HTML],
 ) -> dict:
     """Write `<dataset>/clean/<table>`; returns table → version.
 
@@ -23,12 +24,14 @@ def validate_tables(
         code_version: what derives the columns.
         report: result of every rule, JSON.
         docs: the data docs, a folder with index.html.
+        overview: what held and what did not, on one page.
     """
     from datetime import datetime
     from pathlib import Path
 
     from fairlead.adapters.delta import DeltaTables
     from fairlead.adapters.great_expectations import validate
+    from fairlead.adapters.great_expectations_docs import overview_page
     from fairlead.features.definitions import load_module
     from fairlead.lineage.steps import begin_step, whole_numbers
     from fairlead.spec import DatasetSpec
@@ -43,6 +46,7 @@ def validate_tables(
     tables = prepare(spec, raw, store, load_module(settings.repo, spec.name, "tables"), moment)
     result = validate(spec, as_frames(tables), as_of=moment, docs=Path(docs.path))
     Path(report.path).write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    Path(overview.path).write_text(overview_page(result), encoding="utf-8")
     refuse_if_critical(result)
     log_passed(result)
     return write_clean(spec, tables, raw, store, as_of=as_of, code_version=code_version)

@@ -4,6 +4,7 @@ import html
 import re
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,31 @@ def _self_contained(page: str) -> str:
     return _NOT_OURS.sub("", page).replace('<meta charset="UTF-8">', _HEAD)
 
 
+def overview_page(report: QualityReport) -> str:
+    """The first page alone, for a viewer that takes one file."""
+    return _page(report, dict.fromkeys(sorted({result.rule.table for result in report.results})))
+
+
 def _index(report: QualityReport, site: Path) -> str:
     pages = {page.relative_to(site).parts[1]: page.relative_to(site) for page in site.glob("validations/*/**/*.html")}
-    rows = "".join(_table_row(report, table, page) for table, page in sorted(pages.items()))
+    return _page(report, dict(sorted(pages.items())))
+
+
+def _page(report: QualityReport, pages: Mapping[str, Path | None]) -> str:
+    """A row a table, with links to its pages where there are some."""
+    rows = "".join(_table_row(report, table, page) for table, page in pages.items())
     title = html.escape(f"Data quality of {report.dataset}, {report.as_of.isoformat()}")
     head = f"<!DOCTYPE html><html><head>{_HEAD}<title>{title}</title></head>"
     return f"{head}<body><h1>{title}</h1><table>{rows}</table></body></html>"
 
 
-def _table_row(report: QualityReport, table: str, page: Path) -> str:
+def _table_row(report: QualityReport, table: str, page: Path | None) -> str:
     checked = [result for result in report.results if result.rule.table == table]
     failed = [result for result in checked if not result.passed]
     messages = "".join(f"<br>{html.escape(f'{r.rule.severity}: {r.message}')}" for r in failed)
+    name = f'<a href="{page}">{table}</a>' if page else table
+    rules = f'<td><a href="expectations/{table}.html">rules</a></td>' if page else ""
     return (
-        f'<tr><td class="{"failed" if failed else "passed"}"></td><td><a href="{page}">{table}</a></td>'
-        f"<td>{len(failed)} of {len(checked)} rules failed{messages}</td>"
-        f'<td><a href="expectations/{table}.html">rules</a></td></tr>'
+        f'<tr><td class="{"failed" if failed else "passed"}"></td><td>{name}</td>'
+        f"<td>{len(failed)} of {len(checked)} rules failed{messages}</td>{rules}</tr>"
     )

@@ -70,8 +70,17 @@ class LocalPipelines:
                     enable_caching=True,
                     cache_root=str(self._root / "cache"),
                 )
-                task = _call(components.load_component_from_file(str(package)), arguments, watch, path)
+                pipeline = components.load_component_from_file(str(package))
+                _forget_retries(pipeline.component_spec.implementation.graph)
+                task = _call(pipeline, arguments, watch, path)
         return task.output if len(task.outputs) == 1 else dict(task.outputs)
+
+
+def _forget_retries(graph: Any) -> None:
+    """Retries are for lost nodes, which a laptop has none of: here what failed fails again, only later."""
+    for dag in (graph.root.dag, *(component.dag for component in graph.components.values())):
+        for task in dag.tasks.values():
+            task.ClearField("retry_policy")
 
 
 def _call(pipeline: Any, arguments: Mapping[str, Any], watch: "_Watch", log: Path) -> Any:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,43 @@ AsOf = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Name = Annotated[str, typer.Argument(help="A model: `flight-delay`; of a version or alias: `flight-delay@3`.")]
 
+Api = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of Kubeflow Pipelines, if it is another than the environment's: http://127.0.0.1:8888.",
+        envvar="FAIRLEAD_PIPELINES_API",
+    ),
+]
+
 HOME = Path(DEFAULT_HOME)
+
+
+class Place(StrEnum):
+    """Where a pipeline runs."""
+
+    laptop = "laptop"
+    cluster = "cluster"
+
+
+schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines starts by the clock.")
+app.add_typer(schedules, name="schedules")
+
+
+@schedules.callback()
+def _schedules() -> None:
+    """Runs that Kubeflow Pipelines starts by the clock."""
+
+
+@schedules.command("sync")
+def sync_schedules(
+    file: Annotated[Path, typer.Argument(help="The schedules of an environment, as rendered into its ConfigMap.")],
+    api: Api = None,
+    json_output: Json = False,
+) -> None:
+    """Make the recurring runs those that are declared; doing it again changes nothing."""
+    from fairlead.cli.cluster import sync_schedules as sync
+
+    sync(file, api, _console(), json_output)
 
 
 @app.command()
@@ -48,8 +85,24 @@ def run(
     model: Annotated[str, typer.Argument(help="The model to train.")],
     home: Home = HOME,
     as_of: AsOf = DEFAULT_AS_OF,
+    on: Annotated[Place, typer.Option(help="This machine, or Kubeflow Pipelines.")] = Place.laptop,
+    environment: Annotated[
+        str, typer.Option("--environment", "-e", help="Of a run on a cluster: a folder of manifests/envs.")
+    ] = "dev",
+    api: Api = None,
+    wait: Annotated[bool, typer.Option(help="Of a run on a cluster: watch it to its end.")] = True,
+    json_output: Json = False,
 ) -> None:
     """Train a model: the pipeline train_and_release. An accepted one becomes the challenger."""
+    if on is Place.cluster:
+        from fairlead.cli.cluster import run_training as run_on_cluster
+
+        found = run_on_cluster(model, as_of.date(), environment, api, wait, _console(stderr=json_output))
+        if json_output:
+            _print_json(found)
+        return
+    if json_output:
+        raise typer.BadParameter("--json is for runs on a cluster; `fairlead show` prints a version as JSON")
     from fairlead.cli.runs import run_training
 
     accepted = run_training(model, home, as_of.date(), _console())

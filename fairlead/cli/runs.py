@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from fairlead.cli.progress import ConsoleProgress
-from fairlead.errors import SpecError
 from fairlead.home import lock_home
 from fairlead.report.summary import Summary
 from fairlead.report.view import endpoint_remark
 from fairlead.settings import find_repo
-from fairlead.spec import DatasetSpec, ModelSpec, load_dataset, load_model
+from fairlead.spec.load import load_specs
 
 if TYPE_CHECKING:
     from fairlead.demo.flow import Flow
@@ -84,7 +83,7 @@ def run_again(name: str, home: Path, console: Console) -> bool:
             model=record.spec,
             as_of=datetime.fromisoformat(record.plan.as_of),
             progress=progress,
-            titles=_titles(repo),
+            titles=step_titles(repo),
         )
         with progress.running():
             _, again, _ = flow.train(plan)
@@ -126,7 +125,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
     progress.begin("start", "Starting")
     from fairlead.demo.flow import Flow, as_of_date
 
-    model, dataset = _specs(repo, name)
+    model, dataset = load_specs(repo, name)
     flow = Flow(
         home=home.resolve(),
         repo=repo,
@@ -134,7 +133,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
         model=model,
         as_of=as_of_date(day, dataset),
         progress=progress,
-        titles=_titles(repo),
+        titles=step_titles(repo),
         program=_program(),
     )
     return flow, progress
@@ -146,25 +145,17 @@ def _program() -> str:
     return "fairlead" if found and Path(found).absolute() == Path(called).absolute() else called
 
 
-def _specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
-    path = repo / "pipelines" / "models" / f"{name}.yaml"
-    if not path.exists():
-        from fairlead.spec.dataset import nearest
-
-        known = [file.stem for file in path.parent.glob("*.yaml")]
-        raise SpecError(f"there is no model {name!r}" + nearest(name, known))
-    model = load_model(path)
-    return model, load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
-
-
-def _titles(repo: Path) -> dict[str, str]:
+def step_titles(repo: Path) -> dict[str, str]:
     """Task → display name, from the compiled pipelines."""
-    from ruamel.yaml import YAML
+    import yaml
 
     titles = {}
     for path in sorted((repo / "pipelines" / "compiled").glob("*.yaml")):
-        for document in YAML(typ="safe").load_all(path.read_text(encoding="utf-8")):
-            for task, spec in document.get("root", {}).get("dag", {}).get("tasks", {}).items():
+        package = next(
+            yaml.load_all(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        )
+        for part in (package["root"], *package["components"].values()):
+            for task, spec in part.get("dag", {}).get("tasks", {}).items():
                 titles[task] = spec["taskInfo"]["name"]
     return titles
 

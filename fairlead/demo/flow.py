@@ -18,8 +18,8 @@ from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
-from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
+from fairlead.lineage.plan import make_plan
 from fairlead.lineage.record import Plan, RunRecord
 from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
@@ -28,7 +28,6 @@ from fairlead.report.html import PAGE, is_reported, write_report
 from fairlead.report.summary import NextCommand, Replay, Step, Summary
 from fairlead.settings import DEFAULT_HOME, Settings, laptop
 from fairlead.spec import DatasetSpec, ModelSpec
-from fairlead.tables.ingest import fingerprints
 from fairlead.training.splits import days_before, midnight
 
 Made = TypeVar("Made")
@@ -77,15 +76,7 @@ class Flow:
 
     def plan(self) -> Plan:
         """What the run will be made from, as it is now."""
-        draft = Plan(
-            dataset=self.dataset,
-            model=self.model,
-            sources=fingerprints(self.dataset),
-            as_of=self.as_of.isoformat(),
-            code_version=code_version(self.repo),
-            champion="",
-        )
-        return draft.model_copy(update={"champion": MlflowRegistry(self.settings).champion_to_beat(draft)})
+        return make_plan(self.settings, self.dataset, self.model, self.as_of)
 
     def train(self, plan: Plan) -> tuple[RegisteredVersion, RunRecord, Path]:
         """Run the pipeline; returns the registered version, its record and the data docs."""

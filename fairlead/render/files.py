@@ -10,13 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.render.documents import MARK
 from fairlead.render.manifests import manifests
-from fairlead.render.manifests.objects import MARK
 from fairlead.render.manifests.tree import ROOT as MANIFESTS
+from fairlead.render.pipelines import pipeline_manifests
 from fairlead.rollout.document import ReleaseDocument
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
+from fairlead.spec.steps import StepsSpec
 
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
@@ -30,13 +32,16 @@ SCHEMA_OF: dict[str, type[Spec]] = {
     "images": ImagesSpec,
     "scale": ScaleSpec,
     "release": ReleaseDocument,
+    "steps": StepsSpec,
 }
 
 
 def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
-    made = {**schemas(), **commands(), **pipelines(repo), **manifests(repo)}
+    compiled = pipelines(repo)
+    rendered = {**manifests(repo), **pipeline_manifests(repo, compiled.values())}
+    made = {**schemas(), **commands(), **compiled, **rendered}
     stale, orphans = compare(repo, made)
     if write:
         mend(repo, made)

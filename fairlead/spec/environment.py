@@ -1,9 +1,9 @@
 """What differs between environments: `manifests/envs/<env>/environment.yaml`, and which images run there."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from fairlead.spec._base import KebabName, Spec
 
@@ -56,12 +56,75 @@ class GatewaySpec(Spec):
     """`<model>.<hostname>` answers for a model."""
 
 
+def _cron(value: str) -> str:
+    fields = value.split()
+    if len(fields) == 5:
+        raise ValueError(
+            f"must have six fields, the first for seconds, but {value!r} has five, which Kubeflow Pipelines takes and "
+            f"misreads: as if it began with the seconds. Did you mean '0 {value}'?"
+        )
+    if len(fields) != 6:
+        raise ValueError(
+            f"must have six fields (second minute hour day month weekday), but {value!r} has {len(fields)}"
+        )
+    for (unit, low, high), field in zip(_CRON_FIELDS, fields, strict=True):
+        for part in field.split(","):
+            _check_cron(unit, low, high, part, value)
+    return value
+
+
+def _check_cron(unit: str, low: int, high: int, part: str, value: str) -> None:
+    match = _CRON_PART.fullmatch(part)
+    if match is None:
+        raise ValueError(f"{unit} {part!r} of {value!r} must be *, a number, a range `1-5` or a step `*/15`")
+    numbers = [int(number) for number in (match["first"], match["last"]) if number]
+    if any(not low <= number <= high for number in numbers) or numbers != sorted(numbers):
+        raise ValueError(f"{unit} {part!r} of {value!r} must be within {low} and {high}")
+    if match["step"] and not 1 <= int(match["step"]) <= high:
+        raise ValueError(f"{unit} {part!r} of {value!r} must have a step within 1 and {high}")
+
+
+_CRON_FIELDS = (
+    ("second", 0, 59),
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day", 1, 31),
+    ("month", 1, 12),
+    ("weekday", 0, 6),
+)
+_CRON_PART = re.compile(r"(\*|\?|(?P<first>\d{1,2})(-(?P<last>\d{1,2}))?)(/(?P<step>\d{1,2}))?")
+
+Cron = Annotated[str, AfterValidator(_cron)]
+
+
+class ScheduleSpec(Spec):
+    """A run that starts by the clock."""
+
+    name: KebabName
+    pipeline: KebabName = "retrain-model"
+    cron: Cron
+    """`second minute hour day month weekday`, in UTC: `0 30 2 * * *` is half past two every night."""
+    parameters: dict[str, str] = {}
+    """The pipeline's parameters."""
+    max_concurrency: int = Field(default=1, ge=1, le=10)
+    """How many of its runs may go on at once; a run that would be one too many is left out."""
+
+
 class PipelinesSpec(Spec):
     """Where Kubeflow Pipelines is."""
 
     namespace: KebabName = "kubeflow"
     """Its API server serves its own namespace only, unless it runs in multi-user mode."""
     api: Url = "http://ml-pipeline.kubeflow.svc:8888"
+    schedules: tuple[ScheduleSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_of_a_name(self) -> Self:
+        names = [schedule.name for schedule in self.schedules]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise ValueError(f"schedules.{index} must have a name of its own, but {name!r} is there twice")
+        return self
 
 
 class EnvironmentSpec(Spec):

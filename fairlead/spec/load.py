@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fairlead.errors import SpecError
-from fairlead.spec.dataset import DatasetSpec
+from fairlead.spec.dataset import DatasetSpec, nearest
 from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.model import ModelSpec
 
@@ -46,6 +46,20 @@ def load_environment(path: Path) -> EnvironmentSpec:
         SpecError: one line a problem.
     """
     return _load(path, EnvironmentSpec, expected_name=path.parent.name)
+
+
+def load_specs(repo: Path, name: str) -> tuple[ModelSpec, DatasetSpec]:
+    """Read a model file, and the dataset it names.
+
+    Raises:
+        SpecError: there is no such model, or one line a problem.
+    """
+    path = repo / "pipelines" / "models" / f"{name}.yaml"
+    if not path.exists():
+        known = [file.stem for file in path.parent.glob("*.yaml")]
+        raise SpecError(f"there is no model {name!r}" + nearest(name, known))
+    model = load_model(path)
+    return model, load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
 
 
 def load_document(path: Path, kind: type[AnySpec], context: Mapping[str, Any] | None = None) -> AnySpec:

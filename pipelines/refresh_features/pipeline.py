@@ -12,6 +12,7 @@ from kfp import dsl
 from components.build_features.component import build_features
 from components.ingest_tables.component import ingest_tables
 from components.validate_tables.component import validate_tables
+from pipelines.steps import configure
 
 
 class Versions(NamedTuple):
@@ -32,11 +33,11 @@ def refresh_features(dataset: str, sources: dict, as_of: str, code_version: str)
         code_version: name of the code.
     """
     ingest = ingest_tables(dataset=dataset, sources=sources, code_version=code_version)
-    ingest.set_display_name("Ingest tables")
+    configure(ingest, "Ingest tables")
 
     validate = validate_tables(dataset=dataset, raw=ingest.outputs["Output"], as_of=as_of, code_version=code_version)
-    validate.set_display_name("Validate tables")
+    configure(validate, "Validate tables")
 
     build = build_features(dataset=dataset, clean=validate.outputs["Output"], code_version=code_version)
-    build.set_display_name("Build features")
+    configure(build, "Build features")
     return Versions(validate.outputs["Output"], build.output)

@@ -8,6 +8,7 @@ All versions are parameters, so that a run says what it scored, and a repeated o
 from kfp import dsl
 
 from components.score_batch.component import score_batch as score_rows
+from pipelines.steps import configure
 
 
 @dsl.pipeline(name="score-batch", description="From a table to its predictions.")
@@ -61,7 +62,5 @@ def score_batch(
         keep=keep,
         code_version=code_version,
     )
-    score.set_display_name("Score rows")
-    # The step looks for its own predictions in the table; a cache would tell of some that may have been deleted since.
-    score.set_caching_options(False)
+    configure(score, "Score rows")
     return score.output

@@ -24,6 +24,7 @@ from components.package_model.component import package_model
 from components.register_model.component import register_model
 from components.train_model.component import train_model
 from components.validate_tables.component import validate_tables
+from pipelines.steps import configure
 
 
 class Released(NamedTuple):
@@ -48,24 +49,24 @@ def train_and_release(
         champion: the version to beat; empty if there is none.
     """
     ingest = ingest_tables(dataset=dataset, sources=sources, code_version=code_version)
-    ingest.set_display_name("Ingest tables")
+    configure(ingest, "Ingest tables")
 
     validate = validate_tables(dataset=dataset, raw=ingest.outputs["Output"], as_of=as_of, code_version=code_version)
-    validate.set_display_name("Validate tables")
+    configure(validate, "Validate tables")
     clean = validate.outputs["Output"]
 
     build = build_features(dataset=dataset, clean=clean, code_version=code_version)
-    build.set_display_name("Build features")
+    configure(build, "Build features")
     features = build.output
 
     join = build_training_set(
         dataset=dataset, model=model, clean=clean, features=features, as_of=as_of, code_version=code_version
     )
-    join.set_display_name("Build training set")
+    configure(join, "Build training set")
     training_set = join.outputs["training_set"]
 
     train = train_model(dataset=dataset, model=model, code_version=code_version, training_set=training_set)
-    train.set_display_name("Train model")
+    configure(train, "Train model")
     fitted = train.outputs["fitted"]
 
     package = package_model(
@@ -77,7 +78,7 @@ def train_and_release(
         training_set=training_set,
         fitted=fitted,
     )
-    package.set_display_name("Package model")
+    configure(package, "Package model")
     bundle, parity = package.outputs["bundle"], package.outputs["parity"]
 
     evaluate = evaluate_model(
@@ -89,7 +90,7 @@ def train_and_release(
         bundle=bundle,
         parity=parity,
     )
-    evaluate.set_display_name("Evaluate model")
+    configure(evaluate, "Evaluate model")
 
     register = register_model(
         dataset=dataset,
@@ -108,5 +109,5 @@ def train_and_release(
         parity=parity,
         evaluation=evaluate.outputs["evaluation"],
     )
-    register.set_display_name("Register model")
+    configure(register, "Register model")
     return Released(register.output, validate.outputs["docs"])

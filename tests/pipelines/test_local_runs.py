@@ -4,6 +4,7 @@ import pytest
 from kfp import compiler, dsl
 
 from fairlead.adapters.kfp import LocalPipelines
+from fairlead.errors import PipelineError
 from fairlead.settings import laptop
 
 
@@ -43,3 +44,23 @@ def test_a_step_with_the_inputs_of_an_earlier_run_is_reported_as_reused(package,
     events = []
     assert pipelines.run(package, {"number": 1}, lambda event: events.append((event.task, event.kind))) == 3
     assert events == [("add", "cached"), ("add-2", "cached")]
+
+
+@dsl.component(base_image="none", install_kfp_package=False)
+def fail(log: str) -> int:
+    with open(log, "a") as file:
+        file.write("called\n")
+    raise ValueError("no")
+
+
+def test_a_step_that_failed_is_not_tried_again_although_a_cluster_would(tmp_path):
+    @dsl.pipeline(name="fail-twice")
+    def fail_twice(log: str):
+        fail(log=log).set_retry(num_retries=2, backoff_duration="1s")
+
+    package, log = tmp_path / "fail_twice.yaml", tmp_path / "log"
+    compiler.Compiler().compile(fail_twice, str(package))
+    assert "maxRetryCount: 2" in package.read_text()
+    with pytest.raises(PipelineError, match="ValueError: no"):
+        LocalPipelines(laptop(tmp_path, tmp_path), tmp_path).run(package, {"log": str(log)}, lambda event: None)
+    assert log.read_text() == "called\n"

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fairlead.render.documents import dump
 from fairlead.render.manifests.config_map import variables_digest
 from fairlead.render.manifests.inference_service import INITIALIZER, STOP
-from fairlead.render.manifests.objects import SERVING_IMAGE, VERSION, Object, literal
+from fairlead.render.manifests.objects import SERVING_IMAGE, VERSION, Object
 from fairlead.rollout.document import KIND
 from fairlead.rollout.serve import Arm, service_name
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec, split_image
@@ -46,8 +47,8 @@ def of_model(model: str, environment: EnvironmentSpec, images: ImagesSpec, scale
         "images": [_image(images.serving)],
         "replacements": _replacements(model),
         "patches": [
-            {"target": {"kind": "InferenceService"}, "patch": literal(_scaled(environment, scale))},
-            {"target": {"kind": "HTTPRoute"}, "patch": literal(_attached(model, environment))},
+            {"target": {"kind": "InferenceService"}, "patch": dump(_scaled(environment, scale))},
+            {"target": {"kind": "HTTPRoute"}, "patch": dump(_attached(model, environment))},
         ],
     }
 

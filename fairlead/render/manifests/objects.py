@@ -1,17 +1,10 @@
-"""What all objects share: their form, their labels, their security and their text."""
+"""What all objects share: their form, their labels and their security."""
 
-from collections.abc import Mapping
-from io import StringIO
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import LiteralScalarString
 
 Object = dict[str, Any]
 """One object of Kubernetes."""
 
-MARK = "# Rendered by `fairlead render` from "
-"""How a rendered file begins."""
 MODEL, ARM, VERSION = "fairlead.dev/model", "fairlead.dev/arm", "fairlead.dev/version"
 """Labels of an endpoint's objects and pods, and the annotation that says which version was asked for."""
 SERVING_ACCOUNT = "fairlead-serving"
@@ -50,30 +43,3 @@ def thing(api: str, kind: str, name: str, **more: Any) -> Object:
 def endpoint_labels(model: str, arm: str) -> dict[str, str]:
     """Of all that belongs to one service of a model."""
     return {MODEL: model, ARM: arm}
-
-
-def literal(value: Object) -> LiteralScalarString:
-    """An object as text inside of another one."""
-    return LiteralScalarString(_dump(value))
-
-
-def text_of(value: Mapping[str, Any], source: str, why: str = "") -> str:
-    """A rendered file.
-
-    Args:
-        value: the object.
-        source: what it is made from: the file to edit instead.
-        why: what a reader should know, as a comment below the first line.
-    """
-    comment = "".join(f"# {line}\n" for line in why.splitlines())
-    return f"{MARK}{source}.\n{comment}{_dump(value)}"
-
-
-def _dump(value: Mapping[str, Any]) -> str:
-    yaml = YAML(typ="rt")
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.width = 4096
-    yaml.representer.ignore_aliases = lambda _: True
-    out = StringIO()
-    yaml.dump(dict(value), out)
-    return out.getvalue()

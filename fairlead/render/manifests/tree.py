@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fairlead.errors import SpecError
+from fairlead.render.documents import text_of
 from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, service
 from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.http_route import http_route
 from fairlead.render.manifests.inference_service import inference_service
 from fairlead.render.manifests.namespace import namespace
 from fairlead.render.manifests.network_policies import network_policies
-from fairlead.render.manifests.objects import SERVING_ACCOUNT, Object, text_of
+from fairlead.render.manifests.objects import SERVING_ACCOUNT, Object
 from fairlead.render.manifests.pod_monitor import pod_monitor
 from fairlead.render.manifests.service_account import service_account
 from fairlead.render.manifests.serving_runtime import serving_runtime

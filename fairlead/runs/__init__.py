@@ -1,0 +1,1 @@
+"""Runs of pipelines on a cluster: started, watched, and repeated by the clock."""
