@@ -33,6 +33,7 @@ def evaluate_model(
     import json
     from pathlib import Path
 
+    from fairlead.adapters.bundles import open_bundles
     from fairlead.evaluation.evaluate import evaluate
     from fairlead.features.training_set import TrainingSet
     from fairlead.lineage.steps import begin_step
@@ -48,7 +49,7 @@ def evaluate_model(
         load_record(Path(fitted.path)),
         Parity.model_validate_json(Path(parity.path).read_bytes()),
         TrainingSet.load(Path(training_set.path)),
-        (champion, Path(settings.bundles_uri, spec.name, champion)) if champion else None,
+        (champion, open_bundles(settings.bundles_uri).folder(spec.name, champion)) if champion else None,
     )
     Path(evaluation.path).write_text(result.model_dump_json(indent=2), encoding="utf-8")
     for name, interval in result.metrics.items():

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 RECORD_FILE = "record.json"
+HTTP_RETRIES, HTTP_SECONDS = "4", "60"
 TAG_DIGEST = "fairlead.bundle_digest"
 TAG_PLAN = "fairlead.plan_digest"
 TAG_CHAMPION = "fairlead.compared_with"
@@ -97,8 +98,13 @@ class MlflowRegistry:
         """Names of all registered models."""
         if self._reader is not None:
             return self._reader.models()
+        names, token = [], None
         with self._client() as client:
-            return sorted(item.name for item in client.search_registered_models())
+            while token != "":
+                page = client.search_registered_models(page_token=token)
+                names += [item.name for item in page]
+                token = page.token or ""
+        return sorted(names)
 
     def versions(self, model: str) -> list[RegisteredVersion]:
         """All versions, newest first.
@@ -168,14 +174,25 @@ class MlflowRegistry:
             path = client.download_artifacts(version.run_id, RECORD_FILE, folder)
             return RunRecord.model_validate_json(Path(path).read_bytes())
 
-    def _stored(self, model: str) -> "Sequence[StoredVersion | ModelVersion]":
+    def _stored(self, model: str) -> Sequence[StoredVersion]:
         """All versions, newest first."""
         if self._reader is not None:
             return self._reader.versions(model)
         with self._client() as client:
             found = client.search_model_versions(f"name='{model}'")
-            newest = sorted(found, key=lambda item: int(item.version), reverse=True)
-            return [client.get_model_version(model, item.version) for item in newest]
+            # The search leaves aliases out; the model has those of all versions, in one request.
+            aliases = client.get_registered_model(model).aliases if found else {}
+        return [
+            StoredVersion(
+                name=model,
+                version=str(item.version),
+                run_id=item.run_id,
+                creation_timestamp=item.creation_timestamp,
+                tags=item.tags,
+                aliases=[alias for alias, version in aliases.items() if str(version) == str(item.version)],
+            )
+            for item in sorted(found, key=lambda item: int(item.version), reverse=True)
+        ]
 
     def _no_version_of(self, model: str) -> str:
         declared = [file.stem for file in (self._settings.repo / "pipelines" / "models").glob("*.yaml")]
@@ -189,14 +206,24 @@ class MlflowRegistry:
         os.environ.setdefault("DO_NOT_TRACK", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        # Its own choice is to wait for four minutes where no server is.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_RETRIES)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", HTTP_SECONDS)
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         # After the import, which sets levels of its own: how a database is migrated is no news to a user.
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self._settings.tracking_uri)
         mlflow.set_registry_uri(self._settings.tracking_uri)
-        yield mlflow.MlflowClient()
+        try:
+            yield mlflow.MlflowClient()
+        except MlflowException as error:
+            if self._reader is not None:
+                raise
+            raise RegistryError(f"MLflow at {self._settings.tracking_uri}: {' '.join(str(error).split())}") from None
 
     def _experiment(self, client: "MlflowClient", name: str) -> str:
         found = client.get_experiment_by_name(name)

@@ -9,6 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from fairlead.adapters import s3
 from fairlead.errors import SourceError
 from fairlead.lineage.digest import hash_file, hash_json
 from fairlead.ports import TableStore
@@ -76,13 +77,10 @@ class Source:
     @cached_property
     def _dataset(self) -> Any:
         import pyarrow.dataset as ds
-        import pyarrow.fs as pafs
 
-        filesystem, paths = None, list(self.files)
-        if REMOTE in paths[0]:
-            filesystem, _ = pafs.FileSystem.from_uri(paths[0])
-            paths = [unquote(path.split(REMOTE, 1)[1]) for path in paths]
-        return ds.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
+        if s3.in_s3(self.files[0]):
+            return s3.dataset(self.files, self.schema)
+        return ds.dataset(list(self.files), schema=self.schema, format="parquet")
 
 
 def open_table(store: TableStore, name: str, version: int, label: str) -> Source:

@@ -1,0 +1,154 @@
+"""The loop as a cluster runs it: tables, bundles and artifacts in S3, features in Redis, MLflow over HTTP."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fakeredis import TcpFakeServer
+
+from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.endpoint import Endpoint
+from fairlead.adapters.s3 import dataset
+from tests.local.conftest import AS_OF, Checkout, make_checkout
+from tests.s3_server import BUCKET, s3_server
+
+HOST = "127.0.0.1"
+ROOT = f"s3://{BUCKET}/somewhere"
+COLUMNS = ["carrier", "origin", "dest", "distance", "hour", "weekday"]
+MODEL = "flight-delay"
+ASKED_AT = f"{AS_OF}T06:00:00+00:00"
+ROWS = 200
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def child(command: list[str], log: Path, environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def mlflow_server(folder: Path, environ: dict[str, str]) -> Iterator[str]:
+    """A server that is starting; `wait` for it."""
+    folder.mkdir()
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--no-serve-artifacts"]
+    command += ["--default-artifact-root", f"{ROOT}/mlflow"]
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with child(command, folder / "log", {**os.environ, **environ, **quiet}):
+        yield f"http://{HOST}:{port}"
+
+
+def wait(url: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(f"{url}/health"):  # noqa: S310
+                return
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < end, "it took too long"
+            time.sleep(0.1)
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    server = TcpFakeServer((HOST, 0), server_type="redis")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"{HOST}:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A checkout whose commands find in their environment what a pod's would say."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with ExitStack() as stack:
+        s3 = stack.enter_context(s3_server())
+        tracking = stack.enter_context(mlflow_server(folder / "mlflow", s3))
+        store = stack.enter_context(redis())
+        checkout = make_checkout(folder / "repo", folder / "scratch")
+        checkout.environ = {
+            **s3,
+            "FAIRLEAD_REPO": str(checkout.repo),
+            "FAIRLEAD_TABLES_URI": f"{ROOT}/tables",
+            "FAIRLEAD_FEATURE_STORE": str(checkout.repo / "feature_repo" / "envs" / "cluster" / "feature_store.yaml"),
+            "FAIRLEAD_FEAST_URI": f"{ROOT}/feast",
+            "FAIRLEAD_TRACKING_URI": tracking,
+            "FAIRLEAD_ARTIFACTS_URI": f"{ROOT}/mlflow",
+            "FAIRLEAD_BUNDLES_URI": f"{ROOT}/bundles",
+            "FAIRLEAD_ONLINE_STORE": store,
+        }
+        wait(tracking)
+        yield checkout
+
+
+def done(cluster: Checkout, *words: str) -> str:
+    began = time.monotonic()
+    result = cluster.run(*words)
+    print(words, time.monotonic() - began, result.stdout, result.stderr)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def rows_to_ask_about(folder: Path) -> Path:
+    tables = DeltaTables(f"{ROOT}/tables")
+    flights = dataset(tables.files("flights/clean/flights", 0)).to_table(columns=COLUMNS)
+    path = folder / "rows.parquet"
+    pq.write_table(flights.slice(0, ROWS), path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_loop_runs_where_the_environment_says_and_the_endpoint_answers_what_was_scored_offline(
+    cluster: Checkout, tmp_path: Path
+) -> None:
+    done(cluster, "run", MODEL, "--as-of", AS_OF)
+    assert "challenger" in done(cluster, "models")
+    assert "is the champion" in done(cluster, "promote", MODEL)
+    assert "rows are online" in done(cluster, "publish", MODEL)
+    rows = rows_to_ask_about(tmp_path)
+    keep = [word for name in COLUMNS for word in ("--keep", name)]
+    done(cluster, "score", MODEL, str(rows), "--asked-at", ASKED_AT, *keep)
+    files = DeltaTables(f"{ROOT}/tables").files(f"flights/predictions/{MODEL}", 0)
+    offline = dataset(files).to_table().sort_by("row")
+    port = free_port()
+    words = ["serve", MODEL, "--port", str(port), "--grpc-port", "0"]
+    with (
+        child(cluster.command(*words), tmp_path / "serving.log", cluster.variables()) as process,
+        Endpoint(f"http://{HOST}:{port}") as endpoint,
+    ):
+        endpoint.wait_ready(MODEL, 60, process)
+        from datetime import datetime
+
+        online = endpoint.score(
+            MODEL,
+            {name: offline[name].to_pylist() for name in COLUMNS},
+            asked_at=datetime.fromisoformat(ASKED_AT),
+        )
+    assert len(online.scores) == ROWS
+    np.testing.assert_allclose(online.scores, offline["score"].to_numpy(), atol=1e-6)
+    assert {path.name for path in cluster.home.iterdir()} <= {"runs", "report", "logs", "lock", "lock.pid", "cache"}
