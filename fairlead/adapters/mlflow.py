@@ -211,6 +211,7 @@ class MlflowRegistry:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_RETRIES)
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", HTTP_SECONDS)
         import mlflow
+        from botocore.exceptions import BotoCoreError, ClientError
         from mlflow.exceptions import MlflowException
 
         # After the import, which sets levels of its own: how a database is migrated is no news to a user.
@@ -220,7 +221,7 @@ class MlflowRegistry:
         mlflow.set_registry_uri(self._settings.tracking_uri)
         try:
             yield mlflow.MlflowClient()
-        except MlflowException as error:
+        except (MlflowException, BotoCoreError, ClientError) as error:  # its own, or the artifacts' in S3
             if self._reader is not None:
                 raise
             raise RegistryError(f"MLflow at {self._settings.tracking_uri}: {' '.join(str(error).split())}") from None

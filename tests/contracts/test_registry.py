@@ -333,3 +333,10 @@ def test_an_unknown_version_is_refused_with_the_nearest_or_all(
         registry.resolve("trip-delay", "chalenger")
     with pytest.raises(RegistryError, match=r"no version trip-delay@7; there are 1, challenger"):
         registry.resolve("trip-delay", "7")
+
+
+def test_a_server_that_does_not_answer_is_told_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nowhere = laptop(tmp_path, tmp_path).model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(RegistryError, match=r"^MLflow at http://127\.0\.0\.1:9: .*$"):
+        MlflowRegistry(nowhere).models()
