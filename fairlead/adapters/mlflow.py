@@ -20,6 +20,7 @@ from fairlead.spec.dataset import nearest
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
 
     from fairlead.lineage.record import Plan, RunRecord
     from fairlead.training.tuning import TrialRecord
@@ -81,10 +82,15 @@ class MlflowRegistry:
                 experiment = self._experiment(client, name)
                 self._remove_unfinished(client, experiment, digest)
                 run_id = self._log_run(client, experiment, record, digest, plots)
-                source = self._log_model(run_id, record, bundle)
+                logged = self._log_model(run_id, record, bundle)
                 self._ensure_model(client, name, record.bundle.description)
                 found = client.create_model_version(
-                    name, source, run_id=run_id, tags=_version_tags(record, digest), description=_headline(record)
+                    name,
+                    logged.model_uri,
+                    run_id=run_id,
+                    tags=_version_tags(record, digest),
+                    description=_headline(record),
+                    model_id=logged.model_id,  # a server takes no source without it
                 )
                 client.set_terminated(run_id)
             # A bundle that was refused before stays so: its version says why, and can never be promoted.
@@ -294,7 +300,7 @@ class MlflowRegistry:
         )
         client.set_terminated(run.info.run_id, status="FINISHED" if trial.state == "complete" else "KILLED")
 
-    def _log_model(self, run_id: str, record: "RunRecord", bundle: Path) -> str:
+    def _log_model(self, run_id: str, record: "RunRecord", bundle: Path) -> "ModelInfo":
         import mlflow
         import numpy as np
         import onnx
@@ -316,7 +322,7 @@ class MlflowRegistry:
             with tempfile.TemporaryDirectory() as folder:
                 Path(folder, "bundle.json").write_bytes((bundle / "bundle.json").read_bytes())
                 mlflow.log_artifacts(folder)
-        return str(logged.model_uri)
+        return logged
 
     def _ensure_model(self, client: "MlflowClient", name: str, description: str) -> None:
         from mlflow.exceptions import MlflowException

@@ -1,13 +1,7 @@
 """The loop as a cluster runs it: tables, bundles and artifacts in S3, features in Redis, MLflow over HTTP."""
 
-import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -21,49 +15,14 @@ from fairlead.adapters.s3 import dataset
 from tests.contracts.online_example import fake_redis
 from tests.local.conftest import AS_OF, Checkout, make_checkout
 from tests.local.test_serving import free_port
+from tests.mlflow_server import HOST, START_SECONDS, child, mlflow_server, wait
 from tests.s3_server import BUCKET, s3_server
 
-HOST = "127.0.0.1"
 ROOT = f"s3://{BUCKET}/somewhere"
 COLUMNS = ["carrier", "origin", "dest", "distance", "hour", "weekday", "tailnum"]
 MODEL = "flight-delay"
 ASKED_AT = f"{AS_OF}T06:00:00+00:00"
 ROWS = 200
-START_SECONDS = 300
-"""More than MLflow takes on a busy machine."""
-
-
-@contextmanager
-def child(command: list[str], log: Path, environ: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as output, subprocess.Popen(command, env=environ, stdout=output, stderr=output) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def mlflow_server(folder: Path, environ: dict[str, str]) -> Iterator[str]:
-    """A server that is starting; `wait` for it."""
-    folder.mkdir()
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--no-serve-artifacts"]
-    command += ["--default-artifact-root", f"{ROOT}/mlflow"]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with child(command, folder / "log", {**os.environ, **environ, **quiet}):
-        yield f"http://{HOST}:{port}"
-
-
-def wait(url: str, seconds: float = START_SECONDS) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}/health"):
-                return
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < end, "it took too long"
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +31,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     folder = tmp_path_factory.mktemp("cluster")
     with ExitStack() as stack:
         s3 = stack.enter_context(s3_server())
-        tracking = stack.enter_context(mlflow_server(folder / "mlflow", s3))
+        tracking = stack.enter_context(mlflow_server(folder / "mlflow", f"{ROOT}/mlflow"))
         store = stack.enter_context(fake_redis())
         checkout = make_checkout(folder / "repo", folder / "scratch")
         checkout.environ = {
