@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fairlead.features.lookup import Looked, LookupPlan
+    from fairlead.packaging.bundle import Bundle
     from fairlead.records.reading import PredictionEvent
     from fairlead.runs.request import KnownRepetition, PinnedVersion, Repetition, RunRequest, RunStatus
 
@@ -64,6 +66,31 @@ class TableStore(Protocol):
 
     def notes(self, name: str, version: int) -> dict[str, str]:
         """What was kept with a version."""
+        ...
+
+
+class BundleStore(Protocol):
+    """Released bundles, by model and version."""
+
+    def uri(self, model: str, version: str) -> str:
+        """Where a bundle lies, as a server takes it."""
+        ...
+
+    def folder(self, model: str, version: str) -> Path:
+        """A folder of this machine that holds a bundle, for as long as this process runs.
+
+        Raises:
+            BundleError: it cannot be brought here.
+        """
+        ...
+
+    def release(self, packaged: Path, model: str, version: str) -> "Bundle":
+        """Copy a packaged bundle to its place under a version; repeating it changes nothing. Nobody sees half of one.
+
+        Raises:
+            BundleError: another bundle already lies there.
+            HomeError: the place cannot be written.
+        """
         ...
 
 

@@ -13,8 +13,11 @@ DEFAULT_HOME = ".fairlead"
 """The home of the commands, unless told otherwise."""
 
 
+SECRETS = {"online_store"}
+
+
 class Settings(BaseSettings):
-    """Where things are kept. Nothing has a default: a deployment states all of them."""
+    """Where things are kept. No place has a default: a deployment states all of them."""
 
     model_config = SettingsConfigDict(
         env_prefix="FAIRLEAD_", frozen=True, extra="ignore", use_attribute_docstrings=True
@@ -23,21 +26,27 @@ class Settings(BaseSettings):
     repo: Path
     """The checkout that holds feature_repo/ and pipelines/."""
     tables_uri: str
-    """Root of the Delta tables: `<root>/<dataset>/{raw,clean,features}/<table>`."""
+    """Root of the Delta tables, a folder or `s3://`: `<root>/<dataset>/{raw,clean,features}/<table>`."""
     feature_store: Path
     """The feature_store.yaml of this environment."""
     feast_uri: str
-    """Root of Feast's registry and, on a laptop, of its online store."""
+    """Root of Feast's registry and, on a laptop, of its online store: a folder, or `s3://`."""
     tracking_uri: str
     """MLflow's address, or a database URI."""
     artifacts_uri: str
     """Where MLflow keeps artifacts."""
     bundles_uri: str
-    """Root of the released bundles: `<root>/<model>/<version>/`."""
+    """Root of the released bundles, a folder or `s3://`: `<root>/<model>/<version>/`."""
+    online_store: SecretStr | None = None
+    """How the online store is reached, as its section of feature_store.yaml wants it; it may hold a password."""
 
     def environ(self) -> dict[str, str]:
-        """The variables that make `from_environment` return these settings."""
-        return {f"FAIRLEAD_{name.upper()}": str(value) for name, value in self.model_dump().items()}
+        """The variables that make `from_environment` return these settings, but for `secrets`."""
+        return {_variable(name): str(value) for name, value in self.model_dump(exclude=SECRETS).items()}
+
+    def secrets(self) -> dict[str, str]:
+        """The variables that must not be shown; a child process inherits them."""
+        return {_variable("online_store"): self.online_store.get_secret_value()} if self.online_store else {}
 
 
 def from_environment() -> Settings:
@@ -49,8 +58,24 @@ def from_environment() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        missing = ", ".join(f"FAIRLEAD_{str(detail['loc'][0]).upper()}" for detail in error.errors())
+        missing = ", ".join(_variable(str(detail["loc"][0])) for detail in error.errors())
         raise HomeError(f"the environment must set {missing}") from None
+
+
+def of_command(home: Path, repo: Path) -> Settings:
+    """Where a command keeps things: where the environment says, if it names one of the places; else all in `home`.
+
+    Raises:
+        HomeError: the environment names some of the places, but not all.
+    """
+    places = [name for name, field in Settings.model_fields.items() if field.is_required() and name != "repo"]
+    named = [name for name in map(_variable, places) if os.environ.get(name)]
+    if not named:
+        return laptop(home, repo)
+    try:
+        return from_environment()
+    except HomeError as error:
+        raise HomeError(f"{error}, for it sets {named[0]}; without any of them everything is kept in --home") from None
 
 
 class RecordSettings(BaseSettings):
@@ -76,7 +101,7 @@ class RecordSettings(BaseSettings):
         needed = ("spool_folder", "spool_bytes", "spool_when_full")
         missing = [name for name in needed if getattr(self, name) is None] if self.collector_url else []
         if missing:
-            names = ", ".join(f"FAIRLEAD_{name.upper()}" for name in missing)
+            names = ", ".join(_variable(name) for name in missing)
             raise ValueError(f"with FAIRLEAD_COLLECTOR_URL the environment must also set {names}")
         return self
 
@@ -93,9 +118,13 @@ def record_settings() -> RecordSettings:
         raise HomeError("; ".join(_explain(detail["loc"], detail["msg"]) for detail in error.errors())) from None
 
 
+def _variable(name: str) -> str:
+    return f"FAIRLEAD_{name.upper()}"
+
+
 def _explain(place: tuple[int | str, ...], message: str) -> str:
     text = message.removeprefix("Value error, ")
-    return f"FAIRLEAD_{str(place[0]).upper()}: {text}" if place else text
+    return f"{_variable(str(place[0]))}: {text}" if place else text
 
 
 def laptop(home: Path, repo: Path) -> Settings:
@@ -109,6 +138,7 @@ def laptop(home: Path, repo: Path) -> Settings:
         tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
         artifacts_uri=str(home / "mlflow"),
         bundles_uri=str(home / "bundles"),
+        online_store=None,
     )
 
 

@@ -37,6 +37,7 @@ def evaluate_model(
     import json
     from pathlib import Path
 
+    from fairlead.adapters.bundles import open_bundles
     from fairlead.evaluation.evaluate import evaluate
     from fairlead.evaluation.verdict import verdict_page
     from fairlead.features.training_set import TrainingSet
@@ -53,7 +54,7 @@ def evaluate_model(
         load_record(Path(fitted.path)),
         Parity.model_validate_json(Path(parity.path).read_bytes()),
         TrainingSet.load(Path(training_set.path)),
-        (champion, Path(settings.bundles_uri, spec.name, champion)) if champion else None,
+        (champion, open_bundles(settings.bundles_uri).folder(spec.name, champion)) if champion else None,
     )
     Path(evaluation.path).write_text(result.model_dump_json(indent=2), encoding="utf-8")
     for name, interval in result.metrics.items():

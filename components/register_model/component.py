@@ -44,11 +44,11 @@ def register_model(
     """
     from pathlib import Path
 
+    from fairlead.adapters.bundles import open_bundles
     from fairlead.adapters.mlflow import MlflowRegistry
     from fairlead.lineage.collect import Artifacts, collect
     from fairlead.lineage.record import Plan
     from fairlead.lineage.steps import begin_step, whole_numbers
-    from fairlead.packaging.bundle import release_bundle
     from fairlead.report.build import run_plots
     from fairlead.spec import DatasetSpec, ModelSpec
 
@@ -68,7 +68,5 @@ def register_model(
     )
     record = collect(plan, whole_numbers(clean), whole_numbers(features), artifacts, settings.repo)
     registered = MlflowRegistry(settings).register(record, artifacts.bundle, run_plots(record))
-    release_bundle(
-        artifacts.bundle, Path(settings.bundles_uri, registered.model, registered.version), registered.version
-    )
+    open_bundles(settings.bundles_uri).release(artifacts.bundle, registered.model, registered.version)
     return registered.version

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from fairlead.adapters.s3 import delta_options
 from fairlead.errors import HomeError, SourceError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ READABLE = {"timestampNtz"}
 
 
 class DeltaTables:
-    """`TableStore` in a folder.
+    """`TableStore` in a folder or below an `s3://` prefix.
 
     Rows are never read through `DeltaTable.to_pyarrow_*`: with its default filesystem deltalake 1.6 aborts the
     process at exit. A version's Parquet files are given out instead.
@@ -53,6 +54,7 @@ class DeltaTables:
                 rows,
                 mode="overwrite",
                 schema_mode="overwrite",
+                storage_options=delta_options(self._root),
                 commit_properties=CommitProperties(custom_metadata={KEY: key, **notes}),
             )
         except (OSError, DeltaError) as error:
@@ -84,6 +86,7 @@ class DeltaTables:
                 rows,
                 mode="append",
                 schema_mode="merge",
+                storage_options=delta_options(self._root),
                 configuration=KEEP_LOG,
                 commit_properties=commit,
             )
@@ -140,7 +143,8 @@ class DeltaTables:
         from deltalake.exceptions import DeltaError
 
         try:
-            return DeltaTable(self.uri(name)) if DeltaTable.is_deltatable(self.uri(name)) else None
+            uri, options = self.uri(name), delta_options(self._root)
+            return DeltaTable(uri, storage_options=options) if DeltaTable.is_deltatable(uri, options) else None
         except (OSError, DeltaError) as error:
             raise HomeError(f"cannot read the table {name} in {self.uri(name)}: {_reason(error)}") from None
 
@@ -149,7 +153,9 @@ class DeltaTables:
         from deltalake.exceptions import DeltaError
 
         try:
-            return DeltaTable(self.uri(name), version=version)
+            return DeltaTable(self.uri(name), version=version, storage_options=delta_options(self._root))
+        except OSError as error:
+            raise HomeError(f"cannot read the table {name} in {self.uri(name)}: {_reason(error)}") from None
         except DeltaError as error:
             where = f"there is no version {version} of the table {name} in {self._root}"
             raise SourceError(f"{where}: {_reason(error)}") from None

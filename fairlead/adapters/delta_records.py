@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fairlead.adapters.delta import UNUSABLE
+from fairlead.adapters.s3 import delta_options, filesystem, in_s3
+from fairlead.adapters.s3 import path as s3_path
 from fairlead.errors import HomeError
 from fairlead.records.reading import PredictionEvent
 
@@ -131,8 +133,9 @@ class _ModelTable:
     def _open(self) -> "DeltaTable | None":
         from deltalake import DeltaTable
 
-        if self._handle is None and DeltaTable.is_deltatable(self._uri):
-            self._handle = DeltaTable(self._uri)
+        options = delta_options(self._uri)
+        if self._handle is None and DeltaTable.is_deltatable(self._uri, options):
+            self._handle = DeltaTable(self._uri, storage_options=options)
         return self._handle
 
     def _create(self) -> "DeltaTable":
@@ -143,7 +146,12 @@ class _ModelTable:
         if "://" not in self._uri:
             Path(self._uri).mkdir(parents=True, exist_ok=True)
         self._handle = DeltaTable.create(
-            self._uri, SCHEMA, mode="ignore", partition_by=["day"], configuration=CONFIGURATION
+            self._uri,
+            SCHEMA,
+            mode="ignore",
+            partition_by=["day"],
+            configuration=CONFIGURATION,
+            storage_options=delta_options(self._uri),
         )
         return self._handle
 
@@ -187,13 +195,10 @@ class _ModelTable:
 def _parquet(uri: str) -> "pq.ParquetFile":
     """Not through deltalake's own filesystem: see `DeltaTables`."""
     import pyarrow.parquet as pq
-    from pyarrow.fs import FileSystem
 
-    local = uri.removeprefix("file://")
-    if "://" not in local:
-        return pq.ParquetFile(unquote(local))
-    filesystem, path = FileSystem.from_uri(uri)
-    return pq.ParquetFile(path, filesystem=filesystem)
+    if in_s3(uri):
+        return pq.ParquetFile(s3_path(uri), filesystem=filesystem())
+    return pq.ParquetFile(unquote(uri.removeprefix("file://")))
 
 
 def _day_of(uri: str) -> str:

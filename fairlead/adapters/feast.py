@@ -14,7 +14,7 @@ from fairlead.features.definitions import load_module
 from fairlead.features.lookup import JoinKey, KeyKind, LookupPlan, LookupView
 from fairlead.settings import Settings
 from fairlead.spec.dataset import nearest
-from fairlead.tables.engine import connect
+from fairlead.tables.engine import connect, open_files
 
 if TYPE_CHECKING:
     import feast
@@ -74,7 +74,7 @@ class FeastFeatures:
         store = self._store(versions)
         views = self._views(service)
         if start is None:
-            self._clear(store, views)
+            self._clear(store, self._registered(service))
         return sum(self._publish(store, view, versions[_table(view)], start, end) for view in views)
 
     def plan(self, service: str) -> LookupPlan:
@@ -109,13 +109,14 @@ class FeastFeatures:
         keys = self._join_keys(view)
         somebody = "".join(f" AND {key} IS NOT NULL" for key in keys)
         known = view.batch_source.timestamp_field
+        rows = open_files(self._engine, files, f"rows_of_{view.name}").get_name()
         query = f"""
-            SELECT * FROM read_parquet($files)
+            SELECT * FROM {rows}
             WHERE {known} <= $end AND ($after IS NULL OR {known} > $after){somebody}
             QUALIFY row_number() OVER (PARTITION BY {", ".join(keys) or "NULL"} ORDER BY {known} DESC) = 1
             ORDER BY {known}
         """
-        frame: pd.DataFrame = self._duckdb.execute(query, {"files": files, "end": end, "after": after}).df()
+        frame: pd.DataFrame = self._engine.con.execute(query, {"end": end, "after": after}).df()
         return frame
 
     def _clear(self, store: "feast.FeatureStore", views: "list[FeatureView]") -> None:
@@ -141,8 +142,8 @@ class FeastFeatures:
         return FeatureStore(config=RepoConfig(**config, repo_path=path.parent))
 
     @cached_property
-    def _duckdb(self) -> Any:
-        return connect().con
+    def _engine(self) -> Any:
+        return connect()
 
     def _registered(self, service: str) -> "list[FeatureView]":
         """The views as they were applied."""

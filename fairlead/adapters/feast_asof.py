@@ -14,7 +14,6 @@ leaves out are still joined on.
       pull_latest_features: true  # else Feast loads every row of the span, and settles ties in its own way
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,6 +42,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.saved_dataset import SavedDatasetStorage
 from pydantic import Field, NonNegativeInt, StrictStr
 
+from fairlead.adapters import s3
 from fairlead.errors import FeatureError
 
 READABLE_DELTA_FEATURES = {"timestampNtz"}
@@ -101,7 +101,7 @@ def open_delta(source: FileSource, config: RepoConfig) -> DeltaTable:
     uri = _locate(source.path, _locate(store.tables_uri or ".", config.repo_path))
     version = store.versions.get(source.path)
     try:
-        table = DeltaTable(uri, version=version, storage_options=_storage_options(source))
+        table = DeltaTable(uri, version=version, storage_options=_storage_options(uri, source))
     except DeltaError as error:
         wanted = "the Delta table" if version is None else f"version {version} of the Delta table"
         raise FeatureError(f"can't read {wanted} {source.path!r} in {uri}: {error}") from error
@@ -144,8 +144,7 @@ def _scan_remote(uris: str | list[str], source: FileSource, schema: pa.Schema | 
     """Read through Arrow's file systems: DuckDB's own need an extension, which it downloads at run time."""
     first = uris if isinstance(uris, str) else uris[0]
     if first.startswith("s3://"):
-        # deltalake takes its endpoint from this variable; Arrow doesn't by itself
-        endpoint = source.s3_endpoint_override or os.environ.get("AWS_ENDPOINT_URL", "")
+        endpoint = source.s3_endpoint_override or s3.endpoint() or ""
         filesystem, _ = FileSource.create_filesystem_and_path(first, endpoint, source.resolve_credentials())
     else:
         filesystem, _ = pafs.FileSystem.from_uri(first)
@@ -154,11 +153,12 @@ def _scan_remote(uris: str | list[str], source: FileSource, schema: pa.Schema | 
     return scan_arrow(ds.dataset(paths, schema=schema, format=parquet, filesystem=filesystem))
 
 
-def _storage_options(source: FileSource) -> dict[str, str]:
-    options = {key: value for key, value in (source.resolve_credentials() or {}).items() if value}
+def _storage_options(uri: str, source: FileSource) -> dict[str, str]:
+    options = s3.delta_options(uri) or {}
+    options |= {key: value for key, value in (source.resolve_credentials() or {}).items() if value}
     if source.s3_endpoint_override:
-        options["AWS_ENDPOINT_URL"] = source.s3_endpoint_override
-        options["AWS_ALLOW_HTTP"] = str(source.s3_endpoint_override.startswith("http://")).lower()
+        options["endpoint_url"] = source.s3_endpoint_override
+        options["allow_http"] = str(source.s3_endpoint_override.startswith("http://")).lower()
     return options
 
 

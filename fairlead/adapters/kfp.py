@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from fairlead.errors import PipelineError
+from fairlead.lineage.digest import hash_json
 from fairlead.lineage.steps import PROGRESS_MARK, RUNNER_PID
-from fairlead.settings import Settings
+from fairlead.settings import Settings, laptop
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Executing task '(?P<task>[\w-]+)'")
@@ -45,6 +46,9 @@ class LocalPipelines:
         """Outputs go to `root`/runs, cache entries to `root`/cache, logs to `root`/logs."""
         self._settings = settings
         self._root = root
+        # A cached step's result names versions of tables, which other places do not have.
+        elsewhere = settings != laptop(root, settings.repo)
+        self._cache = root / (f"cache-{hash_json(settings.environ())[:16]}" if elsewhere else "cache")
 
     def run(self, package: Path, arguments: Mapping[str, Any], on_event: Callable[[StepEvent], None]) -> Any:
         """Run to the end; returns the pipeline's output.
@@ -68,7 +72,7 @@ class LocalPipelines:
                     pipeline_root=str(self._root / "runs"),
                     workspace_root=str(self._root / "workspace"),  # removed after every run
                     enable_caching=True,
-                    cache_root=str(self._root / "cache"),
+                    cache_root=str(self._cache),
                 )
                 pipeline = components.load_component_from_file(str(package))
                 _forget_retries(pipeline.component_spec.implementation.graph)

@@ -20,6 +20,7 @@ from fairlead.spec.dataset import nearest
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models.model import ModelInfo
 
     from fairlead.lineage.record import Plan, RunRecord
     from fairlead.training.tuning import TrialRecord
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 RECORD_FILE = "record.json"
+HTTP_RETRIES, HTTP_SECONDS = "4", "60"
 TAG_DIGEST = "fairlead.bundle_digest"
 TAG_PLAN = "fairlead.plan_digest"
 TAG_CHAMPION = "fairlead.compared_with"
@@ -80,10 +82,15 @@ class MlflowRegistry:
                 experiment = self._experiment(client, name)
                 self._remove_unfinished(client, experiment, digest)
                 run_id = self._log_run(client, experiment, record, digest, plots)
-                source = self._log_model(run_id, record, bundle)
+                logged = self._log_model(run_id, record, bundle)
                 self._ensure_model(client, name, record.bundle.description)
                 found = client.create_model_version(
-                    name, source, run_id=run_id, tags=_version_tags(record, digest), description=_headline(record)
+                    name,
+                    logged.model_uri,
+                    run_id=run_id,
+                    tags=_version_tags(record, digest),
+                    description=_headline(record),
+                    model_id=logged.model_id,  # a server takes no source without it
                 )
                 client.set_terminated(run_id)
             # A bundle that was refused before stays so: its version says why, and can never be promoted.
@@ -97,8 +104,13 @@ class MlflowRegistry:
         """Names of all registered models."""
         if self._reader is not None:
             return self._reader.models()
+        names, token = [], None
         with self._client() as client:
-            return sorted(item.name for item in client.search_registered_models())
+            while token != "":
+                page = client.search_registered_models(page_token=token)
+                names += [item.name for item in page]
+                token = page.token or ""
+        return sorted(names)
 
     def versions(self, model: str) -> list[RegisteredVersion]:
         """All versions, newest first.
@@ -168,14 +180,25 @@ class MlflowRegistry:
             path = client.download_artifacts(version.run_id, RECORD_FILE, folder)
             return RunRecord.model_validate_json(Path(path).read_bytes())
 
-    def _stored(self, model: str) -> "Sequence[StoredVersion | ModelVersion]":
+    def _stored(self, model: str) -> Sequence[StoredVersion]:
         """All versions, newest first."""
         if self._reader is not None:
             return self._reader.versions(model)
         with self._client() as client:
             found = client.search_model_versions(f"name='{model}'")
-            newest = sorted(found, key=lambda item: int(item.version), reverse=True)
-            return [client.get_model_version(model, item.version) for item in newest]
+            # The search leaves aliases out; the model has those of all versions, in one request.
+            aliases = client.get_registered_model(model).aliases if found else {}
+        return [
+            StoredVersion(
+                name=model,
+                version=str(item.version),
+                run_id=item.run_id,
+                creation_timestamp=item.creation_timestamp,
+                tags=item.tags,
+                aliases=[alias for alias, version in aliases.items() if str(version) == str(item.version)],
+            )
+            for item in sorted(found, key=lambda item: int(item.version), reverse=True)
+        ]
 
     def _no_version_of(self, model: str) -> str:
         declared = [file.stem for file in (self._settings.repo / "pipelines" / "models").glob("*.yaml")]
@@ -189,14 +212,25 @@ class MlflowRegistry:
         os.environ.setdefault("DO_NOT_TRACK", "true")
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+        # Its own choice is to wait for four minutes where no server is.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", HTTP_RETRIES)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", HTTP_SECONDS)
         import mlflow
+        from botocore.exceptions import BotoCoreError, ClientError
+        from mlflow.exceptions import MlflowException
 
         # After the import, which sets levels of its own: how a database is migrated is no news to a user.
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         mlflow.set_tracking_uri(self._settings.tracking_uri)
         mlflow.set_registry_uri(self._settings.tracking_uri)
-        yield mlflow.MlflowClient()
+        try:
+            yield mlflow.MlflowClient()
+        except (MlflowException, BotoCoreError, ClientError) as error:  # its own, or the artifacts' in S3
+            if self._reader is not None:
+                raise
+            raise RegistryError(f"MLflow at {self._settings.tracking_uri}: {' '.join(str(error).split())}") from None
 
     def _experiment(self, client: "MlflowClient", name: str) -> str:
         found = client.get_experiment_by_name(name)
@@ -266,7 +300,7 @@ class MlflowRegistry:
         )
         client.set_terminated(run.info.run_id, status="FINISHED" if trial.state == "complete" else "KILLED")
 
-    def _log_model(self, run_id: str, record: "RunRecord", bundle: Path) -> str:
+    def _log_model(self, run_id: str, record: "RunRecord", bundle: Path) -> "ModelInfo":
         import mlflow
         import numpy as np
         import onnx
@@ -288,7 +322,7 @@ class MlflowRegistry:
             with tempfile.TemporaryDirectory() as folder:
                 Path(folder, "bundle.json").write_bytes((bundle / "bundle.json").read_bytes())
                 mlflow.log_artifacts(folder)
-        return str(logged.model_uri)
+        return logged
 
     def _ensure_model(self, client: "MlflowClient", name: str, description: str) -> None:
         from mlflow.exceptions import MlflowException

@@ -1,19 +1,12 @@
 """Bundles in S3, brought to a folder of this machine."""
 
-import os
 import shutil
 import tempfile
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
 
+from fairlead.adapters import s3
 from fairlead.errors import BundleError
 from fairlead.packaging.bundle import BUNDLE_FILE
-
-CONNECT_SECONDS, REQUEST_SECONDS = 5, 60
-ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-"""As AWS's own tools read them; unset: Amazon's."""
 
 
 class ObjectStoreFolder:
@@ -26,8 +19,7 @@ class ObjectStoreFolder:
             uri: `s3://bucket/prefix`, where the prefix is a bundle, holds versions, or holds models with versions.
         """
         self._uri = uri
-        parts = urlsplit(uri)
-        self._root = f"{parts.netloc}{parts.path}".rstrip("/")
+        self._root = s3.path(uri).rstrip("/")
         self._copy = tempfile.TemporaryDirectory(prefix="fairlead-bundles-")
 
     def folder(self) -> Path:
@@ -79,19 +71,10 @@ class ObjectStoreFolder:
     def _files(self, prefix: str) -> list[PurePosixPath]:
         from pyarrow.fs import FileSelector, FileType
 
-        found = self._store.get_file_info(FileSelector(prefix, recursive=True, allow_not_found=True))
+        found = s3.filesystem().get_file_info(FileSelector(prefix, recursive=True, allow_not_found=True))
         return sorted(PurePosixPath(item.path) for item in found if item.type == FileType.File)
 
     def _read(self, path: PurePosixPath) -> bytes:
-        with self._store.open_input_file(str(path)) as file:
+        with s3.filesystem().open_input_file(str(path)) as file:
             content: bytes = file.read()
         return content
-
-    @cached_property
-    def _store(self) -> Any:
-        from pyarrow.fs import S3FileSystem
-
-        endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
-        return S3FileSystem(
-            endpoint_override=endpoint, connect_timeout=CONNECT_SECONDS, request_timeout=REQUEST_SECONDS
-        )

@@ -11,17 +11,30 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fairlead.settings import DEFAULT_HOME, find_repo, laptop
+from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 
 app = typer.Typer(
-    no_args_is_help=True, pretty_exceptions_enable=False, help="An ML platform for Kubeflow in one Git repository."
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="An ML platform for Kubeflow in one Git repository.\n\n"
+    "Everything is kept in the folder --home, unless the environment names the places as it does on a cluster: "
+    "FAIRLEAD_REPO, FAIRLEAD_TABLES_URI, FAIRLEAD_FEATURE_STORE, FAIRLEAD_FEAST_URI, FAIRLEAD_TRACKING_URI, "
+    "FAIRLEAD_ARTIFACTS_URI and FAIRLEAD_BUNDLES_URI, all of them, and FAIRLEAD_ONLINE_STORE where feature_store.yaml "
+    "asks for it.",
 )
 
 REFUSED = 3
 """Exit code of a run whose model the gates refused."""
 DEFAULT_AS_OF = datetime(2013, 4, 1)
 
-Home = Annotated[Path, typer.Option(help="The folder that holds everything a run writes.", envvar="FAIRLEAD_HOME")]
+Home = Annotated[
+    Path,
+    typer.Option(
+        help="The folder that holds everything a run writes; where the environment names the places, only outputs of "
+        "steps, their cache, logs and the report.",
+        envvar="FAIRLEAD_HOME",
+    ),
+]
 AsOf = Annotated[
     datetime, typer.Option(formats=["%Y-%m-%d"], help="Run as if this day had just begun where the data is from.")
 ]
@@ -150,7 +163,7 @@ def models(home: Home = HOME, json_output: Json = False) -> None:
     """List the versions of all models."""
     from fairlead.cli.show import list_models
 
-    list_models(laptop(home, find_repo()), _console(), json_output)
+    list_models(of_command(home, find_repo()), _console(), json_output)
 
 
 @app.command()
@@ -158,7 +171,7 @@ def show(model: Name, home: Home = HOME, json_output: Json = False) -> None:
     """Print everything that made a version; without one, of the champion, else of the newest accepted."""
     from fairlead.cli.show import show_version
 
-    show_version(model, laptop(home, find_repo()), _console(), json_output)
+    show_version(model, of_command(home, find_repo()), _console(), json_output)
 
 
 @app.command()
@@ -176,7 +189,7 @@ def promote(model: Name, home: Home = HOME) -> None:
     from fairlead.adapters.mlflow import CHALLENGER, MlflowRegistry
     from fairlead.home import lock_home
 
-    registry = MlflowRegistry(laptop(home, find_repo()))
+    registry = MlflowRegistry(of_command(home, find_repo()))
     name, _, wanted = model.partition("@")
     version = registry.resolve(name, wanted or CHALLENGER)
     with lock_home(home):
@@ -251,14 +264,15 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the ports.")] = 1,
 ) -> None:
     """Serve a version with KServe's model server; without one, the champion, else the newest accepted."""
+    from fairlead.adapters.bundles import open_bundles
     from fairlead.adapters.mlflow import MlflowRegistry
     from fairlead.cli.show import find_version
 
-    settings = laptop(home, find_repo())
+    settings = of_command(home, find_repo())
     version = find_version(MlflowRegistry(settings), model)
-    bundle = Path(settings.bundles_uri, version.model, version.version)
+    bundle = open_bundles(settings.bundles_uri).uri(version.model, version.version)
     os.environ.update(settings.environ())
-    words = ["--bundle", str(bundle), "--host", host, "--http-port", str(port), "--grpc-port", str(grpc_port)]
+    words = ["--bundle", bundle, "--host", host, "--http-port", str(port), "--grpc-port", str(grpc_port)]
     words += ["--workers", str(workers)]
     # The server takes this process's place: signals and the exit code are its own.
     os.execv(sys.executable, [sys.executable, "-m", "serving", *words])

@@ -13,7 +13,7 @@ from fairlead.cli.progress import ConsoleProgress
 from fairlead.home import lock_home
 from fairlead.report.summary import Summary
 from fairlead.report.view import endpoint_remark
-from fairlead.settings import find_repo
+from fairlead.settings import Settings, find_repo, of_command
 from fairlead.spec.load import load_specs
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def run_again(name: str, home: Path, console: Console) -> bool:
     from fairlead.settings import laptop
 
     repo = find_repo()
-    registry = MlflowRegistry(laptop(home, repo))
+    settings = of_command(home, repo)
+    registry = MlflowRegistry(settings)
     version = find_version(registry, name)
     with lock_home(home):
         record = registry.record(version)
@@ -74,10 +75,11 @@ def run_again(name: str, home: Path, console: Console) -> bool:
                 )
         # Steps are cached by the version of the code in the plan: a folder of its own for the code that runs now.
         scratch = home / "reproduce" / f"{version.model}-{version.version}" / code_version(repo)
-        plan = _with_champion(record.plan, home / "bundles", scratch / "bundles")
+        plan = _with_champion(record.plan, settings, laptop(scratch, repo))
         progress = ConsoleProgress(console)
         flow = Flow(
             home=scratch,
+            settings=laptop(scratch, repo),
             repo=repo,
             dataset=record.plan.dataset,
             model=record.spec,
@@ -90,14 +92,16 @@ def run_again(name: str, home: Path, console: Console) -> bool:
     return _print_comparison(record.bundle.files, again.bundle.files, console)
 
 
-def _with_champion(plan: "Plan", released: Path, scratch: Path) -> "Plan":
+def _with_champion(plan: "Plan", settings: Settings, scratch: Settings) -> "Plan":
     """Bring the bundle that the plan names as champion, under a name that no version of an empty registry can get."""
+    from fairlead.adapters.bundles import open_bundles
     from fairlead.packaging.bundle import release_bundle
 
     if not plan.champion:
         return plan
     name = f"original-{plan.champion}"
-    release_bundle(released / plan.model.name / plan.champion, scratch / plan.model.name / name, plan.champion)
+    released = open_bundles(settings.bundles_uri).folder(plan.model.name, plan.champion)
+    release_bundle(released, Path(scratch.bundles_uri, plan.model.name, name), plan.champion)
     return plan.model_copy(update={"champion": name})
 
 
@@ -106,9 +110,8 @@ def publish_features(name: str, home: Path, console: Console) -> None:
     from fairlead.adapters.feast import FeastFeatures
     from fairlead.adapters.mlflow import MlflowRegistry
     from fairlead.cli.show import find_version
-    from fairlead.settings import laptop
 
-    settings = laptop(home, find_repo())
+    settings = of_command(home, find_repo())
     registry = MlflowRegistry(settings)
     version = find_version(registry, name)
     with lock_home(home):
@@ -128,6 +131,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
     model, dataset = load_specs(repo, name)
     flow = Flow(
         home=home.resolve(),
+        settings=of_command(home, repo),
         repo=repo,
         dataset=dataset,
         model=model,

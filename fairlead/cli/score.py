@@ -11,7 +11,7 @@ from rich.console import Console
 from fairlead.cli.progress import ConsoleProgress
 from fairlead.home import lock_home
 from fairlead.report.summary import Step
-from fairlead.settings import find_repo, laptop
+from fairlead.settings import find_repo, of_command
 
 if TYPE_CHECKING:
     from fairlead.scoring.request import Request
@@ -45,7 +45,7 @@ def _score(name: str, request: "Request", home: Path, progress: ConsoleProgress)
     from fairlead.cli.show import find_version
     from fairlead.scoring.request import plan_batch, run_plan
 
-    settings = laptop(home, find_repo())
+    settings = of_command(home, find_repo())
     registry = MlflowRegistry(settings)
     version = find_version(registry, name)
     plan = plan_batch(request, version, registry.record(version).plan, settings)

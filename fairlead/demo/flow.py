@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
+from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
@@ -26,7 +27,7 @@ from fairlead.packaging.session import ScoringSession
 from fairlead.report.build import Circumstances, summarise
 from fairlead.report.html import PAGE, is_reported, write_report
 from fairlead.report.summary import NextCommand, Replay, Step, Summary
-from fairlead.settings import DEFAULT_HOME, Settings, laptop
+from fairlead.settings import DEFAULT_HOME, Settings
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.training.splits import days_before, midnight
 
@@ -57,6 +58,9 @@ class Flow:
     """One run in one home. Each method is a step that a killed run repeats, or finds done."""
 
     home: Path
+    """For what a run leaves on this machine: outputs of steps, cache, logs, report."""
+    settings: Settings
+    """Where everything else is kept."""
     repo: Path
     dataset: DatasetSpec
     model: ModelSpec
@@ -69,18 +73,14 @@ class Flow:
     steps: list[Step] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    @property
-    def settings(self) -> Settings:
-        """Everything in the home."""
-        return laptop(self.home, self.repo)
-
     def plan(self) -> Plan:
         """What the run will be made from, as it is now."""
         return make_plan(self.settings, self.dataset, self.model, self.as_of)
 
     def train(self, plan: Plan) -> tuple[RegisteredVersion, RunRecord, Path]:
         """Run the pipeline; returns the registered version, its record and the data docs."""
-        Path(self.settings.feast_uri).mkdir(parents=True, exist_ok=True)
+        if "://" not in self.settings.feast_uri:
+            Path(self.settings.feast_uri).mkdir(parents=True, exist_ok=True)
         outputs = self._run("train_and_release", plan.arguments())
         registry = MlflowRegistry(self.settings)
         version = registry.resolve(self.model.name, outputs["version"])
@@ -136,7 +136,7 @@ class Flow:
         self, version: RegisteredVersion, clean: Mapping[str, int], features: Mapping[str, int], end: datetime
     ) -> Replay:
         store, service = FeastFeatures(self.settings, self.dataset.name), self.model.features
-        bundle = Path(self.settings.bundles_uri, version.model, version.version)
+        bundle = self._bundle(version)
         with ExitStack() as stack:
 
             def start() -> str:
@@ -214,11 +214,14 @@ class Flow:
                 home=str(self.home),
                 steps=tuple(self.steps),
                 data_docs=_relative(docs / "index.html", self.home / "report"),
-                bundle=Path(self.settings.bundles_uri, version.model, version.version),
+                bundle=self._bundle(version),
                 replay=result,
                 next=self._next_commands(fresh),
             ),
         )
+
+    def _bundle(self, version: RegisteredVersion) -> Path:
+        return open_bundles(self.settings.bundles_uri).folder(version.model, version.version)
 
     def _next_commands(self, version: RegisteredVersion) -> tuple[NextCommand, ...]:
         """What can be done with the version as it stands."""

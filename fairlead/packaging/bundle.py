@@ -91,8 +91,7 @@ def release_bundle(packaged: Path, target: Path, version: str) -> Bundle:
     """
     bundle = load_bundle(packaged).model_copy(update={"version": version})
     if target.exists():
-        if load_bundle(target) != bundle:
-            raise BundleError(f"{target}: holds another bundle than the one to be released as version {version}")
+        require_same(load_bundle(target), bundle, str(target))
         return bundle
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +105,21 @@ def release_bundle(packaged: Path, target: Path, version: str) -> Bundle:
     return bundle
 
 
+def require_same(there: Bundle, bundle: Bundle, where: str) -> None:
+    """Let a release be repeated, but never replaced.
+
+    Raises:
+        BundleError: what is there is another bundle.
+    """
+    if there != bundle:
+        raise BundleError(f"{where}: holds another bundle than the one to be released as version {bundle.version}")
+
+
 def write_bundle(bundle: Bundle, folder: Path) -> None:
     """Write `bundle.json` into a folder."""
-    (folder / BUNDLE_FILE).write_text(bundle.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / BUNDLE_FILE).write_text(bundle_json(bundle), encoding="utf-8")
+
+
+def bundle_json(bundle: Bundle) -> str:
+    """What `bundle.json` holds, as text."""
+    return bundle.model_dump_json(indent=2) + "\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.mlflow import RegisteredVersion
@@ -58,7 +59,7 @@ def plan_batch(request: Request, version: RegisteredVersion, trained: Plan, sett
         reasons = "; ".join(version.reasons)
         name = f"{version.model}@{version.version}"
         raise RegistryError(f"{name} was refused by its gates, and only --refused scores with it: {reasons}")
-    bundle = load_bundle(_bundle_folder(settings, version.model, version.version))
+    bundle = load_bundle(open_bundles(settings.bundles_uri).folder(version.model, version.version))
     pins = _read_pins(request.pins)
     source, number, digest = _find_source(request, trained, settings, pins)
     features = _find_features(bundle, settings, pins)
@@ -99,7 +100,7 @@ def surroundings(plan: BatchPlan, settings: Settings) -> Surroundings:
         source=None if plan.source_version is None else _place(plan.source, tables),
         output=_place(plan.output, tables),
         features=features,
-        bundle=_bundle_folder(settings, plan.model.name, plan.version),
+        bundle=open_bundles(settings.bundles_uri).folder(plan.model.name, plan.version),
         work=_work_folder(settings),
     )
 
@@ -109,10 +110,6 @@ def _work_folder(settings: Settings) -> Path:
     if "://" in settings.tables_uri:
         return Path(tempfile.gettempdir(), "fairlead-scoring")
     return Path(settings.tables_uri).parent / "scoring"
-
-
-def _bundle_folder(settings: Settings, model: str, version: str) -> Path:
-    return Path(settings.bundles_uri, model, version)
 
 
 def _find_source(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
+from fairlead.adapters import s3
 from fairlead.errors import SourceError
 from fairlead.lineage.digest import hash_file, hash_json
 from fairlead.ports import TableStore
@@ -76,13 +77,10 @@ class Source:
     @cached_property
     def _dataset(self) -> Any:
         import pyarrow.dataset as ds
-        import pyarrow.fs as pafs
 
-        filesystem, paths = None, list(self.files)
-        if REMOTE in paths[0]:
-            filesystem, _ = pafs.FileSystem.from_uri(paths[0])
-            paths = [unquote(path.split(REMOTE, 1)[1]) for path in paths]
-        return ds.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
+        if s3.in_s3(self.files[0]):
+            return s3.dataset(self.files, self.schema)
+        return ds.dataset(list(self.files), schema=self.schema, format="parquet")
 
 
 def open_table(store: TableStore, name: str, version: int, label: str) -> Source:
@@ -163,12 +161,9 @@ def _list_remote(uri: str) -> tuple[PurePath, Sequence[PurePath] | None]:
 
 def _store(place: str) -> tuple[Any, str]:
     """Arrow's file system for a place, and the path in it. For S3 it reads AWS's variables."""
-    import pyarrow.fs as pafs
-
-    if REMOTE not in place:
+    if not s3.in_s3(place):
         return None, place
-    store, path = pafs.FileSystem.from_uri(place)
-    return store, path.rstrip("/")
+    return s3.filesystem(), s3.path(place).rstrip("/")
 
 
 def _hash(file: str) -> str:

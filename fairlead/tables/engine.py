@@ -1,8 +1,9 @@
-"""The engine that runs Ibis expressions on a laptop: DuckDB, in UTC, without a network."""
+"""The engine that runs Ibis expressions on a laptop: DuckDB, in UTC, without extensions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fairlead.adapters.s3 import dataset, in_s3
 from fairlead.ports import TableStore
 
 if TYPE_CHECKING:
@@ -22,6 +23,14 @@ def connect() -> Any:
 def open_tables(connection: Any, store: TableStore, versions: Mapping[str, int]) -> "dict[str, ir.Table]":
     """Tables at their versions, by the last part of their name."""
     return {
-        name.rpartition("/")[2]: connection.read_parquet(store.files(name, version), table_name=name.replace("/", "__"))
+        name.rpartition("/")[2]: open_files(connection, store.files(name, version), name.replace("/", "__"))
         for name, version in versions.items()
     }
+
+
+def open_files(connection: Any, files: Sequence[str], name: str) -> "ir.Table":
+    """Parquet files of one shape as a table of the connection; one that had the name before is replaced."""
+    if files and in_s3(files[0]):
+        connection.con.register(name, dataset(files))
+        return connection.table(name)
+    return connection.read_parquet(files, table_name=name)

@@ -1,6 +1,7 @@
 """A Feast repository in a folder, declared with the plain values that the store in memory takes."""
 
 import math
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from pydantic import SecretStr
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.online import open_reader
 from fairlead.adapters.online_memory import MemoryView
 from fairlead.packaging.signature import Input
-from fairlead.settings import laptop
+from fairlead.settings import Settings, laptop
+from tests.s3_server import BUCKET
 
 REPO = Path(__file__).parents[2]
 DATASET = "trips"
@@ -36,13 +39,13 @@ class PublishedFeatures(FeastFeatures):
     """Features as they are published, and read with what a server reads them with."""
 
     def __init__(self, folder: Path) -> None:
-        self._laptop = laptop(folder / "home", folder / "repo")
-        super().__init__(self._laptop, DATASET)
+        self._kept = settings(folder)
+        super().__init__(self._kept, DATASET)
 
     def online(self, service: str, keys: Mapping[str, Sequence[Any]], asked_at: datetime) -> dict[str, list[Any]]:
         """`<view>__<feature>` → one value a row: text, or a number in FP32; None where there is none."""
         inputs = [_input(name) for name in self.describe(service).features]
-        values = open_reader(self._laptop, self.plan(service), inputs).read(keys, asked_at, SECONDS).values
+        values = open_reader(self._kept, self.plan(service), inputs).read(keys, asked_at, SECONDS).values
         return {item.name: _plain(item, values[:, index].tolist()) for index, item in enumerate(inputs)}
 
 
@@ -55,6 +58,21 @@ def _plain(item: Input, values: list[float]) -> list[Any]:
     if item.kind == "category":
         return [None if value < 0 else item.categories[int(value)] for value in values]
     return [None if math.isnan(value) else value for value in values]
+
+
+def settings(folder: Path) -> Settings:
+    """A laptop's; where the environment names a Redis those of a cluster, with S3."""
+    here, online_store = laptop(folder / "home", folder / "repo"), os.environ.get("FAIRLEAD_ONLINE_STORE")
+    if not online_store:
+        return here
+    root = f"s3://{BUCKET}{folder}".replace(" ", "-")
+    cluster = {
+        "tables_uri": f"{root}/tables",
+        "feast_uri": f"{root}/feast",
+        "feature_store": here.repo / "feature_repo" / "envs" / "cluster" / "feature_store.yaml",
+        "online_store": SecretStr(online_store),
+    }
+    return here.model_copy(update=cluster)
 
 
 def open_store(folder: Path, views: Sequence[MemoryView], services: Mapping[str, Sequence[str]]) -> PublishedFeatures:
@@ -78,7 +96,7 @@ def reopen(folder: Path) -> PublishedFeatures:
 
 def write(folder: Path, view: MemoryView) -> int:
     """Make the rows of a view the newest version of its table."""
-    tables = DeltaTables(laptop(folder / "home", folder / "repo").tables_uri)
+    tables = DeltaTables(settings(folder).tables_uri)
     rows = pa.Table.from_pylist(list(view.rows), schema=schema(view))
     return tables.write(table(view.name), rows, key=str(view.rows), notes={})
 

@@ -181,12 +181,20 @@ def _online(kind: str, folder: Path) -> Iterator[Mapping[str, Any] | None]:
     elif kind == "sqlite":
         yield {"type": "sqlite", "path": str(folder / "online.db")}
     elif kind == "fakeredis":
-        server = TcpFakeServer((HOST, 0))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield {"type": "redis", "connection_string": f"{HOST}:{server.server_address[1]}"}
-        server.shutdown()
-        server.server_close()
+        with fake_redis() as address:
+            yield {"type": "redis", "connection_string": address}
     else:
         with redis_server(folder) as process:
             yield {"type": "redis", "connection_string": f"{HOST}:{port_of(process)}"}
+
+
+@contextmanager
+def fake_redis() -> Iterator[str]:
+    """Redis's protocol without its server; yields host and port."""
+    server = TcpFakeServer((HOST, 0), server_type="redis")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"{HOST}:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()

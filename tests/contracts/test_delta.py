@@ -1,7 +1,7 @@
 """What every `TableStore` does, and what `DeltaTables` does when something is in its way."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import pytest
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.errors import HomeError, SourceError
+from fairlead.scoring.source import open_table
 from fairlead.tables.engine import connect, open_tables
+from tests.s3_server import BUCKET, s3_server
 from tests.small_disk import largest_file
 
 SALES = "shop/raw/sales"
@@ -23,13 +25,18 @@ def on_delta(folder: Path) -> DeltaTables:
     return DeltaTables(str(folder / "tables"))
 
 
-IMPLEMENTATIONS: list[Callable[[Path], Any]] = [on_delta]
-"""Factories: given an empty folder, each makes a store without tables."""
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with s3_server():
+        yield f"s3://{BUCKET}"
 
 
-@pytest.fixture(params=IMPLEMENTATIONS, ids=lambda factory: factory.__name__)
+@pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    return request.param(tmp_path)
+    """A store without tables."""
+    if request.param == "folder":
+        return on_delta(tmp_path)
+    return DeltaTables(f"{request.getfixturevalue('s3')}{tmp_path}/tables")
 
 
 def read(store: Any, version: int, name: str = SALES) -> list[dict[str, Any]]:
@@ -160,10 +167,9 @@ def test_what_is_appended_stands_beside_what_was_there(store: Any) -> None:
     second = store.append(SALES, stream(TWO), key="two", notes={"by": "b"})
     assert store.newest(SALES) == second == first + 1
     assert read(store, first) == ONE.to_pylist() * 2
-    connection = connect()
-    files = store.files(SALES, second)
-    rows = connection.con.execute("SELECT count(*), count(paid) FROM read_parquet(?, union_by_name = true)", [files])
-    assert rows.fetchone() == (5, 1), "what the first rows lack is null"
+    source = open_table(store, SALES, second, "sales")
+    [rows] = source.chunks(["number", "paid"], 10)
+    assert (rows.num_rows, rows["paid"].null_count) == (5, 4), "what the first rows lack is null"
     assert [store.notes(SALES, version)["by"] for version in (first, second)] == ["a", "b"]
 
 
@@ -211,17 +217,31 @@ def test_a_table_whose_files_are_not_the_whole_of_it_is_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_of_two_writers_of_one_key_at_once_the_second_one_fails(tmp_path: Path, there: bool) -> None:
-    store = on_delta(tmp_path)
+def test_of_two_writers_of_one_key_at_once_the_second_one_fails(store: Any, there: bool) -> None:
     if there:
         store.append(SALES, stream(TWO), key="zero", notes={})
 
     def overtaken() -> Iterator[pa.RecordBatch]:
         yield from ONE.to_batches()
         with ThreadPoolExecutor() as other:
-            other.submit(on_delta(tmp_path).append, SALES, stream(ONE), key="one", notes={}).result()
+            other.submit(store.append, SALES, stream(ONE), key="one", notes={}).result()
 
     with pytest.raises(HomeError, match=r"cannot append to the table shop/raw/sales .*Failed to commit transaction"):
         store.append(SALES, pa.RecordBatchReader.from_batches(ONE.schema, overtaken()), key="one", notes={})
     assert store.newest(SALES) == int(there)
     assert store.append(SALES, stream(ONE), key="one", notes={}) == int(there), "it is there already"
+
+
+def test_many_writers_at_once_lose_no_rows(store: Any) -> None:
+    store.append(SALES, stream(ONE), key="one", notes={})
+    with ThreadPoolExecutor(8) as writers:
+        versions = list(writers.map(lambda key: store.append(SALES, stream(TWO), key=key, notes={}), "abcdefgh"))
+    assert sorted(versions) == list(range(1, 9))
+    assert open_table(store, SALES, 8, "sales").rows == 10
+
+
+def test_a_store_that_does_not_answer_is_told_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.adapters.s3.RETRY_SECONDS", 0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(HomeError, match=r"^cannot read the table shop/raw/sales in s3://nowhere/shop/raw/sales: .*$"):
+        DeltaTables("s3://nowhere").find(SALES, "one")

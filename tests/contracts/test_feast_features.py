@@ -1,11 +1,14 @@
 """Features on Feast: what a training set sees offline is what a server sees online at the same instant."""
 
+import os
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,8 @@ from fairlead.adapters.online_memory import MemoryView
 from fairlead.errors import FeatureError
 from tests.contracts import feast_example as example
 from tests.contracts.feast_example import PublishedFeatures
+from tests.contracts.online_example import fake_redis
+from tests.s3_server import s3_server
 
 MIDNIGHT = datetime(2013, 10, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -47,8 +52,20 @@ VIEWS = history()
 VERSIONS = example.versions(VIEWS)
 
 
+@pytest.fixture(scope="module", params=["laptop", "cluster"], autouse=True)
+def place(request: pytest.FixtureRequest) -> Iterator[str]:
+    """SQLite and folders, or Redis and S3."""
+    with ExitStack() as stack:
+        if request.param == "cluster":
+            stack.enter_context(s3_server())
+            stack.enter_context(
+                mock.patch.dict(os.environ, {"FAIRLEAD_ONLINE_STORE": stack.enter_context(fake_redis())})
+            )
+        yield request.param
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(place: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("a place")
 
 

@@ -1,6 +1,6 @@
 """What every `RecordStore` does."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,18 +15,25 @@ from fairlead.errors import HomeError
 from fairlead.ports import RecordStore
 from fairlead.records.reading import PredictionData, PredictionEvent
 from fairlead.records.rows import SCHEMA
+from tests.s3_server import BUCKET, s3_server
 
 DAY = date(2013, 10, 1)
 NEXT = date(2013, 10, 2)
 FIRST, LAST = date(2000, 1, 1), date(2100, 1, 1)
 
 
-@pytest.fixture(
-    params=[lambda folder: MemoryRecords(), lambda folder: DeltaRecords(str(folder))], ids=["memory", "delta"]
-)
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    with s3_server():
+        yield f"s3://{BUCKET}"
+
+
+@pytest.fixture(params=["memory", "delta", "delta in s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> RecordStore:
-    make: Callable[[Path], RecordStore] = request.param
-    return make(tmp_path / "with space")
+    if request.param == "memory":
+        return MemoryRecords()
+    root = tmp_path / "with space"
+    return DeltaRecords(str(root) if request.param == "delta" else f"{request.getfixturevalue('s3')}{root}")
 
 
 def event(identifier: str, rows: int = 1, day: date = DAY, **changes: Any) -> PredictionEvent:

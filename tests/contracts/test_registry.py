@@ -1,6 +1,7 @@
 """The registry: what of a run is kept, which versions there are, and who becomes challenger and champion."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from fairlead.tables.ingest import IngestedTable
 from fairlead.tables.quality import QualityReport
 from fairlead.training.splits import Periods
 from fairlead.training.tuning import TrialRecord
+from tests.mlflow_server import mlflow_server, wait
 from tests.unit import training_example as example
 
 REFUSAL = GateResult("roc_auc", False, "roc_auc >= 0.9", 0.8, "0.8 is 0.1 beyond the bound")
@@ -93,10 +95,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(record, folder)
 
 
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("http", marks=pytest.mark.slow)])
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     home = tmp_path_factory.mktemp("home")
-    return laptop(home, home)
+    here = laptop(home, home)
+    if request.param == "sqlite":
+        yield here
+        return
+    with mlflow_server(home / "server", here.artifacts_uri) as url:
+        wait(url)
+        yield here.model_copy(update={"tracking_uri": url})
 
 
 @pytest.fixture(scope="module")
@@ -333,3 +341,10 @@ def test_an_unknown_version_is_refused_with_the_nearest_or_all(
         registry.resolve("trip-delay", "chalenger")
     with pytest.raises(RegistryError, match=r"no version trip-delay@7; there are 1, challenger"):
         registry.resolve("trip-delay", "7")
+
+
+def test_a_server_that_does_not_answer_is_told_on_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nowhere = laptop(tmp_path, tmp_path).model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    with pytest.raises(RegistryError, match=r"^MLflow at http://127\.0\.0\.1:9: .*$"):
+        MlflowRegistry(nowhere).models()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from fairlead.adapters.object_store import ObjectStoreFolder
 from fairlead.errors import BundleError
@@ -17,29 +16,13 @@ from fairlead.packaging.bundle import load_bundle
 from serving.repository import bundle_folders
 from tests.local.test_serving import write
 from tests.local.test_workers import serving
+from tests.s3_server import s3_server
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def environ(s3: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    found = {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in found.items():
-        monkeypatch.setenv(name, value)
-    return found
+def environ() -> Iterator[dict[str, str]]:
+    with s3_server() as variables:
+        yield variables
 
 
 def upload(folder: Path, bucket: str, prefix: str) -> None:

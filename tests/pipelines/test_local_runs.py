@@ -37,6 +37,16 @@ def test_a_step_is_reported_as_done_when_its_result_is_kept_for_the_next_run(pac
     assert kept == [("add", 1), ("add-2", 2)]
 
 
+def test_a_step_that_ran_for_other_places_is_not_reused(package, tmp_path):
+    home = tmp_path / "home"
+    LocalPipelines(laptop(home, tmp_path), home).run(package, {"number": 1}, lambda event: None)
+    elsewhere = laptop(home, tmp_path).model_copy(update={"tables_uri": "s3://bucket/tables"})
+    kinds = []
+    for _ in range(2):
+        LocalPipelines(elsewhere, home).run(package, {"number": 1}, lambda event: kinds.append(event.kind))
+    assert (kinds[:4].count("cached"), kinds[-2:]) == (0, ["cached", "cached"])
+
+
 def test_a_step_with_the_inputs_of_an_earlier_run_is_reported_as_reused(package, tmp_path):
     home = tmp_path / "home"
     pipelines = LocalPipelines(laptop(home, tmp_path), home)
