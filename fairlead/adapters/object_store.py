@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,12 +13,16 @@ from fairlead.errors import BundleError
 from fairlead.packaging.bundle import BUNDLE_FILE
 
 CONNECT_SECONDS, REQUEST_SECONDS = 5, 60
+RETRIES = 3
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """As AWS's own tools read them; unset: Amazon's."""
 
 
 class ObjectStoreFolder:
-    """The bundles below an `s3://bucket/prefix`, with the credentials that AWS's own tools would take."""
+    """The bundles below an `s3://bucket/prefix`.
+
+    Credentials come from the variables `AWS_…`, else from the pod's web identity, else from the machine's role.
+    """
 
     def __init__(self, uri: str) -> None:
         """Nothing is read yet.
@@ -27,7 +32,7 @@ class ObjectStoreFolder:
         """
         self._uri = uri
         parts = urlsplit(uri)
-        self._root = f"{parts.netloc}{parts.path}".rstrip("/")
+        self._bucket, self._root = parts.netloc, parts.path.strip("/")
         self._copy = tempfile.TemporaryDirectory(prefix="fairlead-bundles-")
 
     def folder(self) -> Path:
@@ -36,13 +41,15 @@ class ObjectStoreFolder:
         Raises:
             BundleError: the store does not answer, or there is nothing.
         """
+        from obstore.exceptions import BaseError
+
         here = Path(self._copy.name)
         try:
-            manifests = [path for path in self._files(self._root) if path.name == BUNDLE_FILE]
+            manifests = [path for path in self._files(PurePosixPath(self._root)) if path.name == BUNDLE_FILE]
             for manifest in manifests:
                 self._bring(manifest, here)
-        except OSError as error:
-            raise BundleError(f"{self._uri}: cannot be read: {error}") from None
+        except (OSError, BaseError) as error:
+            raise BundleError(f"{self._uri}: cannot be read: {_first_line(error)}") from None
         if not manifests:
             raise BundleError(f"{self._uri}: must hold a bundle, but there is no {BUNDLE_FILE}")
         self._remove_others({self._local(path, here).parent for path in manifests}, here)
@@ -55,7 +62,7 @@ class ObjectStoreFolder:
         if (target / BUNDLE_FILE).exists() and (target / BUNDLE_FILE).read_bytes() == content:
             return
         aside = Path(tempfile.mkdtemp(prefix=".bringing-", dir=here))
-        for path in self._files(str(manifest.parent)):
+        for path in self._files(manifest.parent):
             copy = aside / path.relative_to(manifest.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(self._read(path))
@@ -76,22 +83,29 @@ class ObjectStoreFolder:
     def _local(self, path: PurePosixPath, here: Path) -> Path:
         return here / path.relative_to(self._root)
 
-    def _files(self, prefix: str) -> list[PurePosixPath]:
-        from pyarrow.fs import FileSelector, FileType
-
-        found = self._store.get_file_info(FileSelector(prefix, recursive=True, allow_not_found=True))
-        return sorted(PurePosixPath(item.path) for item in found if item.type == FileType.File)
+    def _files(self, folder: PurePosixPath) -> list[PurePosixPath]:
+        return sorted(PurePosixPath(item["path"]) for page in self._store.list(str(folder)) for item in page)
 
     def _read(self, path: PurePosixPath) -> bytes:
-        with self._store.open_input_file(str(path)) as file:
-            content: bytes = file.read()
-        return content
+        return bytes(self._store.get(str(path)).bytes())
 
     @cached_property
     def _store(self) -> Any:
-        from pyarrow.fs import S3FileSystem
+        from obstore.store import S3Store
 
         endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), None)
-        return S3FileSystem(
-            endpoint_override=endpoint, connect_timeout=CONNECT_SECONDS, request_timeout=REQUEST_SECONDS
+        return S3Store(
+            self._bucket,
+            config={"endpoint": endpoint} if endpoint else {},
+            client_options={
+                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                "timeout": timedelta(seconds=REQUEST_SECONDS),
+                "allow_http": True,
+            },
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)},
         )
+
+
+def _first_line(error: Exception) -> str:
+    """The error itself; the lines after it show the inside of the client."""
+    return str(error).partition("\n")[0]
