@@ -71,9 +71,7 @@ class Namespace:
                 process.terminate()
 
 
-def restricted_pod(
-    name: str, image: str, volumes: Sequence[dict[str, Any]] = (), **container: Any
-) -> dict[str, Any]:
+def restricted_pod(name: str, image: str, volumes: Sequence[dict[str, Any]] = (), **container: Any) -> dict[str, Any]:
     """A pod as a careful cluster runs it: any user, no rights, no token, nothing to write on but /tmp and the spool."""
     mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "data", "mountPath": "/var/lib/fairlead"}]
     return {

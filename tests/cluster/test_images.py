@@ -20,6 +20,8 @@ pytestmark = pytest.mark.cluster
 
 REPO = Path(__file__).resolve().parents[2]
 NAMES = ("pipeline", "serving", "monitoring")
+NOT_HERE = 2
+"""What `.ci/images` ends with where the image is not in this machine's storage."""
 Named = Callable[[str], str]
 
 LOOK_AROUND = """
@@ -73,8 +75,9 @@ def readiness(path: str, port: int) -> dict[str, Any]:
 def test_an_image_says_what_it_is_and_is_no_larger_than_its_goal(image: Named, name: str) -> None:
     command = [sys.executable, str(REPO / ".ci" / "images"), "inspect", image(name)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
+    if done.returncode == NOT_HERE:
         pytest.skip(f"only where it was built: {done.stderr}")
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     sys.stdout.write(f"{image(name)}: {found['megabytes']} MB\n")
     assert found["megabytes"] <= found["goal_megabytes"]
