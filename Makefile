@@ -56,6 +56,14 @@ lock: $(UV)  ## Resolve the locks anew
 		-c requirements/runtime.txt -o requirements/dev.txt
 	$(UV) pip compile -q --group bench-peers --universal --generate-hashes -c requirements/constraints.txt --no-annotate --no-header \
 		-o requirements/bench-peers.txt
+	$(UV) pip compile -q --group serving --universal --generate-hashes -c requirements/runtime.txt --no-annotate --no-header \
+		--excludes requirements/serving-excludes.txt -o requirements/serving.txt
+	$(UV) pip compile -q --group monitoring --universal --generate-hashes -c requirements/runtime.txt --no-annotate --no-header \
+		-o requirements/monitoring.txt
+	$(UV) pip compile -q --group image-build --universal --generate-hashes --no-annotate --no-header -o requirements/image-build.txt
+
+images: $(UV)  ## Build the images with docker, podman or buildah; BASE, TAG, REGISTRY and PUSH in docs/how-to/build-images.md
+	@.uv/bin/python .ci/images build $(IMAGES)
 
 clean:  ## Remove the environments and the demo's home
 	rm -rf .venv .uv .bench $(HOME_DIR)
@@ -89,4 +97,4 @@ clean:  ## Remove the environments and the demo's home
 	@$(UV) pip sync -q --python .bench/peers --require-hashes requirements/bench-peers.txt
 	@touch $@
 
-.PHONY: help demo serve test test-redis test-cluster check bench bench-serving render lock clean
+.PHONY: help demo serve test test-redis test-cluster check bench bench-serving render lock images clean

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fairlead.adapters.object_store import ENDPOINT_VARIABLES, ObjectStoreFolder
+from fairlead.adapters import s3
+from fairlead.adapters.object_store import ObjectStoreFolder
 from fairlead.errors import BundleError, FairleadError
 from fairlead.packaging.bundle import BUNDLE_FILE, load_bundle
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _store() -> str:
-    endpoint = next((os.environ[name] for name in ENDPOINT_VARIABLES if os.environ.get(name)), "AWS")
+    endpoint = s3.endpoint() or "AWS"
     key = os.environ.get("AWS_ACCESS_KEY_ID")
     return f"{endpoint} as {key[:4]}…" if key else f"{endpoint} without AWS_ACCESS_KEY_ID"
 

@@ -2,15 +2,24 @@
 
 import shutil
 import tempfile
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
 
 from fairlead.adapters import s3
 from fairlead.errors import BundleError
 from fairlead.packaging.bundle import BUNDLE_FILE
 
+RETRIES = 3
+
 
 class ObjectStoreFolder:
-    """The bundles below an `s3://bucket/prefix`, with the credentials that AWS's own tools would take."""
+    """The bundles below an `s3://bucket/prefix`.
+
+    Credentials come from the variables `AWS_…`, else from the pod's web identity, else from the machine's role.
+    """
 
     def __init__(self, uri: str) -> None:
         """Nothing is read yet.
@@ -19,7 +28,8 @@ class ObjectStoreFolder:
             uri: `s3://bucket/prefix`, where the prefix is a bundle, holds versions, or holds models with versions.
         """
         self._uri = uri
-        self._root = s3.path(uri).rstrip("/")
+        parts = urlsplit(uri)
+        self._bucket, self._root = parts.netloc, parts.path.strip("/")
         self._copy = tempfile.TemporaryDirectory(prefix="fairlead-bundles-")
 
     def folder(self) -> Path:
@@ -28,13 +38,15 @@ class ObjectStoreFolder:
         Raises:
             BundleError: the store does not answer, or there is nothing.
         """
+        from obstore.exceptions import BaseError
+
         here = Path(self._copy.name)
         try:
-            manifests = [path for path in self._files(self._root) if path.name == BUNDLE_FILE]
+            manifests = [path for path in self._files(PurePosixPath(self._root)) if path.name == BUNDLE_FILE]
             for manifest in manifests:
                 self._bring(manifest, here)
-        except OSError as error:
-            raise BundleError(f"{self._uri}: cannot be read: {error}") from None
+        except (OSError, BaseError) as error:
+            raise BundleError(f"{self._uri}: cannot be read: {_first_line(error)}") from None
         if not manifests:
             raise BundleError(f"{self._uri}: must hold a bundle, but there is no {BUNDLE_FILE}")
         self._remove_others({self._local(path, here).parent for path in manifests}, here)
@@ -47,7 +59,7 @@ class ObjectStoreFolder:
         if (target / BUNDLE_FILE).exists() and (target / BUNDLE_FILE).read_bytes() == content:
             return
         aside = Path(tempfile.mkdtemp(prefix=".bringing-", dir=here))
-        for path in self._files(str(manifest.parent)):
+        for path in self._files(manifest.parent):
             copy = aside / path.relative_to(manifest.parent)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(self._read(path))
@@ -68,13 +80,29 @@ class ObjectStoreFolder:
     def _local(self, path: PurePosixPath, here: Path) -> Path:
         return here / path.relative_to(self._root)
 
-    def _files(self, prefix: str) -> list[PurePosixPath]:
-        from pyarrow.fs import FileSelector, FileType
-
-        found = s3.filesystem().get_file_info(FileSelector(prefix, recursive=True, allow_not_found=True))
-        return sorted(PurePosixPath(item.path) for item in found if item.type == FileType.File)
+    def _files(self, folder: PurePosixPath) -> list[PurePosixPath]:
+        return sorted(PurePosixPath(item["path"]) for page in self._store.list(str(folder)) for item in page)
 
     def _read(self, path: PurePosixPath) -> bytes:
-        with s3.filesystem().open_input_file(str(path)) as file:
-            content: bytes = file.read()
-        return content
+        return bytes(self._store.get(str(path)).bytes())
+
+    @cached_property
+    def _store(self) -> Any:
+        from obstore.store import S3Store
+
+        endpoint = s3.endpoint()
+        return S3Store(
+            self._bucket,
+            config={"endpoint": endpoint} if endpoint else {},
+            client_options={
+                "connect_timeout": timedelta(seconds=s3.CONNECT_SECONDS),
+                "timeout": timedelta(seconds=s3.REQUEST_SECONDS),
+                "allow_http": True,
+            },
+            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=s3.REQUEST_SECONDS)},
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """The error itself; the lines after it show the inside of the client."""
+    return str(error).partition("\n")[0]

@@ -1,5 +1,6 @@
 """Which code and which environment ran."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -30,10 +31,13 @@ def lock_hash(repo: Path) -> str:
 
 
 def git_commit(repo: Path) -> str:
-    """The commit that is checked out, with `+changes` where the work tree differs; `none` outside Git."""
+    """The commit that is checked out, with `+changes` where the work tree differs.
+
+    Outside Git it is the one that the image was built from, FAIRLEAD_COMMIT, or `none`.
+    """
     head = _git(repo, "rev-parse", "HEAD")
     if head is None:
-        return "none"
+        return os.environ.get("FAIRLEAD_COMMIT") or "none"
     return head + ("+changes" if _git(repo, "status", "--porcelain") else "")
 
 
