@@ -23,7 +23,7 @@ serve: .venv/runtime  ## Serve the champion at http://127.0.0.1:8080
 	@$(BIN)/fairlead serve flight-delay --home $(HOME_DIR)
 
 test: .venv/dev  ## All tests but the slow ones and those that need a redis-server
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not foreign"
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not foreign and not kfp and not cluster"
 	@$(BIN)/python -m pytest tests/local/test_foreign_clients.py
 
 test-redis: .venv/dev  ## The tests on a real redis-server, which must be on the PATH

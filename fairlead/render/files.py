@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.render.argocd import argocd_files, leftovers
 from fairlead.rollout.release import Release
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
+from fairlead.spec.platform import ClusterSettings, PlatformSpec
 
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
@@ -24,13 +26,19 @@ SCHEMA_OF: dict[str, type[Spec]] = {
     "images": ImagesSpec,
     "scale": ScaleSpec,
     "release": Release,
+    "cluster": ClusterSettings,
+    "platform": PlatformSpec,
 }
 
 
 def render_all(repo: Path, *, write: bool) -> list[str]:
     """Render everything; returns the files that are (or were) not up to date, relative to the repository."""
-    stale = []
-    for path, content in {**schemas(), **commands(), **pipelines(repo)}.items():
+    rendered = {**schemas(), **commands(), **pipelines(repo), **argocd_files(repo)}
+    stale = [str(path) for path in leftovers(repo, rendered)]
+    if write:
+        for gone in stale:
+            (repo / gone).unlink()
+    for path, content in rendered.items():
         target = repo / path
         if target.exists() and target.read_text(encoding="utf-8") == content:
             continue
