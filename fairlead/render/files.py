@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import PipelineError
+from fairlead.render.argocd import ARGOCD, argocd_files
 from fairlead.render.documents import MARK
 from fairlead.render.manifests import manifests
 from fairlead.render.manifests.tree import ROOT as MANIFESTS
@@ -18,12 +19,18 @@ from fairlead.rollout.document import ReleaseDocument
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
+from fairlead.spec.platform import ClusterSettings, PlatformSpec
 from fairlead.spec.steps import StepsSpec
 
 SCHEMAS = Path("docs/reference/schemas")
 COMMANDS = Path("docs/reference/commands.md")
 COMPILED = Path("pipelines/compiled")
-PLACES = ((SCHEMAS, "*.json", ""), (COMPILED, "*.yaml", ""), (MANIFESTS, "**/*.yaml", MARK))
+PLACES = (
+    (SCHEMAS, "*.json", ""),
+    (COMPILED, "*.yaml", ""),
+    (MANIFESTS, "**/*.yaml", MARK),
+    (ARGOCD, "**/*.yaml", MARK),
+)
 """Where rendered files are, and how they begin."""
 SCHEMA_OF: dict[str, type[Spec]] = {
     "dataset": DatasetSpec,
@@ -33,6 +40,8 @@ SCHEMA_OF: dict[str, type[Spec]] = {
     "scale": ScaleSpec,
     "release": ReleaseDocument,
     "steps": StepsSpec,
+    "cluster": ClusterSettings,
+    "platform": PlatformSpec,
 }
 
 
@@ -40,7 +49,7 @@ def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
     compiled = pipelines(repo)
-    rendered = {**manifests(repo), **pipeline_manifests(repo, compiled.values())}
+    rendered = {**manifests(repo), **pipeline_manifests(repo, compiled.values()), **argocd_files(repo)}
     made = {**schemas(), **commands(), **compiled, **rendered}
     stale, orphans = compare(repo, made)
     if write:
