@@ -32,5 +32,8 @@ class ColumnTest(Protocol):
 def present(values: Column) -> Column:
     """Those that are not missing."""
     if values.dtype.kind == "f":
-        return values[~np.isnan(values)]
-    return values[np.array([value is not None for value in values], dtype=bool)]
+        there: npt.NDArray[np.bool_] = ~np.isnan(values)
+    else:
+        there = np.array([value is not None for value in values], dtype=bool)
+    kept: Column = values[there]
+    return kept

@@ -36,8 +36,9 @@ def psi(reference: Column, window: Column) -> Evidence | None:
 
 def _edges(values: npt.NDArray[np.float64], bins: int) -> npt.NDArray[np.float64]:
     """Between the bins. Where many values are equal there are fewer, each with something in it."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
-    return edges[edges < values.max()]
+    edges: npt.NDArray[np.float64] = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    inner: npt.NDArray[np.float64] = edges[edges < values.max()]
+    return inner
 
 
 def _counts(values: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
