@@ -74,9 +74,9 @@ def sync_schedules(file: Path, api: str | None, console: Console, json_output: b
 
 def _settings(environment: EnvironmentSpec, repo: Path) -> Settings:
     """The environment's own, but for what this shell sets: an address is another one from outside the cluster."""
-    from fairlead.render.pipelines import variables
+    from fairlead.render.manifests.config_map import environment_variables
 
-    values = {**variables(environment), **os.environ, "FAIRLEAD_REPO": str(repo)}
+    values = {**environment_variables(environment), **os.environ, "FAIRLEAD_REPO": str(repo)}
     return Settings.model_validate({name: values[f"FAIRLEAD_{name.upper()}"] for name in Settings.model_fields})
 
 

@@ -10,16 +10,16 @@ import yaml
 from fairlead.errors import SpecError
 from fairlead.lineage.digest import hash_json
 from fairlead.render.documents import text_of
+from fairlead.render.manifests.config_map import environment_variables
+from fairlead.render.manifests.objects import ENVIRONMENT_CONFIG, STORAGE_SECRET
 from fairlead.spec.dataset import nearest
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec
-from fairlead.spec.load import load_document
+from fairlead.spec.load import load_document, load_environment
 
 ENVIRONMENTS = Path("manifests/envs")
 FOLDER = "pipelines"
 """Of an environment; a model cannot have this name."""
 NAMESPACE_NEEDS = "../../../workloads/kubeflow-namespace"
-ENVIRONMENT_CONFIG = "fairlead-environment"
-STORAGE_SECRET = "fairlead-storage"
 SCHEDULES_CONFIG = "pipeline-schedules"
 SCHEDULES_FILE = "schedules.yaml"
 PLACEHOLDER_IMAGE = "fairlead/pipeline"
@@ -39,10 +39,10 @@ def environments(repo: Path) -> dict[Path, tuple[EnvironmentSpec, ImagesSpec]]:
     """
     found = {}
     for path in sorted((repo / ENVIRONMENTS).glob("*/environment.yaml")):
-        environment = load_document(path, EnvironmentSpec)
-        if environment.name != path.parent.name:
-            raise SpecError(f"{path}: name must be {path.parent.name!r} like its place, but is {environment.name!r}")
-        found[path.parent.relative_to(repo)] = environment, load_document(path.with_name("images.yaml"), ImagesSpec)
+        found[path.parent.relative_to(repo)] = (
+            load_environment(path),
+            load_document(path.with_name("images.yaml"), ImagesSpec),
+        )
     return found
 
 
@@ -56,7 +56,7 @@ def find_environment(repo: Path, name: str) -> EnvironmentSpec:
     if not path.exists():
         known = [found.parent.name for found in (repo / ENVIRONMENTS).glob("*/environment.yaml")]
         raise SpecError(f"there is no environment {name!r}" + nearest(name, known))
-    return load_document(path, EnvironmentSpec)
+    return load_environment(path)
 
 
 def rendered_version(repo: Path, environment: str, pipeline: str) -> str:
@@ -96,7 +96,7 @@ def _documents(
     """File → object."""
     namespace = environment.pipelines.namespace
     documents: dict[str, dict[str, Any]] = {
-        "config-map-environment.yaml": _config_map(ENVIRONMENT_CONFIG, namespace, variables(environment)),
+        "config-map-environment.yaml": _config_map(ENVIRONMENT_CONFIG, namespace, environment_variables(environment)),
         "config-map-launcher.yaml": _config_map("kfp-launcher", namespace, _launcher(environment)),
         "network-policy-storage.yaml": _storage_policy(environment),
     }
@@ -164,24 +164,6 @@ def _pipeline(spec: Mapping[str, Any], namespace: str) -> dict[str, Any]:
 def _description(spec: Mapping[str, Any]) -> dict[str, str]:
     text = spec["pipelineInfo"].get("description")
     return {"description": text} if text else {}
-
-
-def variables(environment: EnvironmentSpec) -> dict[str, str]:
-    """The settings of every pod that is no secret."""
-    bucket = environment.storage.bucket
-    found = {
-        "FAIRLEAD_REPO": "/app",
-        "FAIRLEAD_TABLES_URI": f"{bucket}/tables",
-        "FAIRLEAD_FEATURE_STORE": "/app/feature_repo/envs/cluster/feature_store.yaml",
-        "FAIRLEAD_FEAST_URI": f"{bucket}/feast",
-        "FAIRLEAD_TRACKING_URI": environment.tracking,
-        "FAIRLEAD_ARTIFACTS_URI": f"{bucket}/mlflow",
-        "FAIRLEAD_BUNDLES_URI": f"{bucket}/bundles",
-        "AWS_REGION": environment.storage.region,
-    }
-    if environment.storage.endpoint:
-        found["AWS_ENDPOINT_URL"] = environment.storage.endpoint
-    return found
 
 
 def _launcher(environment: EnvironmentSpec) -> dict[str, str]:

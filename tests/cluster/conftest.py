@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.programs import RefusedError, kubectl
+
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 ANY_UID = 1000680000
 """As clusters give it that choose the users of pods themselves."""
@@ -23,30 +25,23 @@ DENY_ALL = {
 }
 
 
-def kubectl(*words: str, stdin: str | None = None) -> str:
-    """What kubectl prints; it takes the cluster from KUBECONFIG."""
-    done = subprocess.run(["kubectl", *words], input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}{done.stdout}"
-    return done.stdout
-
-
 @dataclass(frozen=True)
 class Namespace:
     """A namespace of the tests."""
 
     name: str
 
-    def kubectl(self, *words: str, stdin: str | None = None) -> str:
-        return kubectl("--namespace", self.name, *words, stdin=stdin)
+    def kubectl(self, *words: str, text: str | None = None) -> str:
+        return kubectl("--namespace", self.name, *words, text=text)
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        self.kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
     def wait(self, pod: str, condition: str, seconds: int = 120) -> None:
         """Until a pod fulfils a condition, such as `condition=Ready`; fails with what the pod has said."""
         try:
             self.kubectl("wait", f"pod/{pod}", f"--for={condition}", f"--timeout={seconds}s")
-        except AssertionError as error:
+        except RefusedError as error:
             events = self.kubectl("get", "events", "-o", "custom-columns=A:.reason,B:.message", "--no-headers")
             said = self.kubectl("logs", pod, "--ignore-errors")
             raise AssertionError(f"{error}\n{events}\n{said}") from None
@@ -113,7 +108,7 @@ def namespace() -> Iterator[Namespace]:
         pytest.fail("KUBECONFIG must name a cluster for the tests with the marker `cluster`")
     name = f"fairlead-test-{uuid.uuid4().hex[:8]}"
     labels = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
-    kubectl("create", "-f", "-", stdin=json.dumps(labels))
+    kubectl("create", "-f", "-", text=json.dumps(labels))
     try:
         found = Namespace(name)
         found.apply(DENY_ALL)

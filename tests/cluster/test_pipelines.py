@@ -5,6 +5,7 @@ what a PipelineVersion holds is checked in tests/unit/test_render_pipelines.py, 
 """
 
 import json
+import os
 import subprocess
 import uuid
 from pathlib import Path
@@ -16,6 +17,12 @@ REPO = Path(__file__).parents[2]
 FOLDER = REPO / "manifests/envs/dev/pipelines"
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("KUBECONFIG must name a cluster for the tests with the marker `cluster`")
 
 
 def kubectl(*words, text=None, check=True):
@@ -39,7 +46,7 @@ def sources(namespace):
 
 
 @pytest.fixture(scope="module")
-def namespace():
+def namespace(cluster):
     """A namespace that enforces the restricted profile and holds all that an environment's folder does but its Job."""
     name = f"kf-{uuid.uuid4().hex[:8]}"
     profile = {"pod-security.kubernetes.io/enforce": "restricted"}

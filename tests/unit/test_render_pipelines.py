@@ -7,13 +7,13 @@ import yaml
 
 from fairlead.errors import SpecError
 from fairlead.render.documents import dump
+from fairlead.render.manifests.config_map import environment_variables
 from fairlead.render.pipelines import (
     environments,
     find_environment,
     pipeline_manifests,
     pipeline_version,
     rendered_version,
-    variables,
 )
 from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import load_text
@@ -146,13 +146,13 @@ def test_what_yaml_1_1_would_take_for_something_else_is_quoted():
 
 def test_settings_of_a_bucket_on_aws_name_no_endpoint():
     on_aws = environment(delete=("  endpoint: http://s3.fairlead-storage.svc:8333     # delete this line on AWS\n", ""))
-    assert "AWS_ENDPOINT_URL" not in variables(on_aws)
-    assert variables(environment())["AWS_ENDPOINT_URL"] == "http://s3.fairlead-storage.svc:8333"
+    assert "AWS_ENDPOINT_URL" not in environment_variables(on_aws)
+    assert environment_variables(environment())["AWS_ENDPOINT_URL"] == "http://s3.fairlead-storage.svc:8333"
 
 
 def test_the_rendered_settings_are_all_that_steps_ask_for():
     steps = yaml.safe_load(STEPS.read_text(encoding="utf-8"))
-    assert set(variables(environment())) == set(steps["variables"]["config_maps"]["fairlead-environment"])
+    assert set(environment_variables(environment())) == set(steps["variables"]["config_maps"]["fairlead-environment"])
 
 
 def test_the_version_of_an_environment_is_read_from_its_file():
