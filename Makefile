@@ -60,6 +60,8 @@ lock: $(UV)  ## Resolve the locks anew
 		--excludes requirements/serving-excludes.txt -o requirements/serving.txt
 	$(UV) pip compile -q --group monitoring --universal --generate-hashes -c requirements/runtime.txt --no-annotate --no-header \
 		-o requirements/monitoring.txt
+	$(UV) pip compile -q --group stand-ins --universal --generate-hashes -c requirements/dev.txt --no-annotate --no-header \
+		-o requirements/stand-ins.txt
 	$(UV) pip compile -q --group image-build --universal --generate-hashes --no-annotate --no-header -o requirements/image-build.txt
 
 images: $(UV)  ## Build the images with docker, podman or buildah; BASE, TAG, REGISTRY and PUSH in docs/how-to/build-images.md

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from fairlead.render.manifests.objects import GRPC_CONTAINER_PORT, HTTP_CONTAINER_PORT, MODEL, Object, thing
+from fairlead.render.manifests.objects import GRPC_CONTAINER_PORT, HTTP_CONTAINER_PORT, JOB, MODEL, Object, thing
 from fairlead.spec.environment import EnvironmentSpec
 
 MONITORING_NAMESPACE = "monitoring"
 COLLECTOR, COLLECTOR_PORT = "fairlead-collector", 8090
 HTTPS_PORT, REDIS_PORT, DNS_PORT = 443, 6379, 53
+AMAZON = "https://s3.amazonaws.com"
 SERVING = {"matchExpressions": [{"key": MODEL, "operator": "Exists"}]}
 """The pods of endpoints."""
+JOBS = {"matchLabels": JOB}
 
 
 def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object, str]]:
@@ -36,12 +38,24 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
             "Counts and latencies, by which a rollout is decided.",
         ),
         "serving-to-storage": (
-            _egress(SERVING, *_storage(environment)),
+            _egress(SERVING, *_at(environment.storage.endpoint or AMAZON)),
             "The bundle is fetched from S3 when a pod starts.",
         ),
         "serving-to-online-store": (
             _egress(SERVING, {}, _ports([REDIS_PORT])),
             "Features are looked up in Redis. Its address is in the Secret, so only the port can be named here.",
+        ),
+        "jobs-to-storage": (
+            _egress(JOBS, *_at(environment.storage.endpoint or AMAZON)),
+            "A run keeps its tables, artifacts and bundles in S3.",
+        ),
+        "jobs-to-tracking": (
+            _egress(JOBS, *_at(environment.tracking)),
+            "A run is logged and its model registered in MLflow.",
+        ),
+        "jobs-to-online-store": (
+            _egress(JOBS, {}, _ports([REDIS_PORT])),
+            "Features are published to Redis.",
         ),
         "serving-to-collector": (
             _egress(SERVING, _to({"podSelector": collector}), _ports([COLLECTOR_PORT])),
@@ -81,12 +95,12 @@ def _ports(numbers: list[int], protocol: str = "TCP") -> list[Any]:
     return [{"protocol": protocol, "port": number} for number in numbers]
 
 
-def _storage(environment: EnvironmentSpec) -> tuple[Object, list[Object]]:
-    """The namespace of an S3 inside the cluster; any address on its port outside of it.
+def _at(url: str) -> tuple[Object, list[Object]]:
+    """The namespace of what is inside the cluster; any address on its port outside of it.
 
     A policy sees the pod's port, which is not the Service's: inside the cluster no port is named.
     """
-    parts = urlsplit(environment.storage.endpoint or "https://s3.amazonaws.com")
+    parts = urlsplit(url)
     _, _, domain = (parts.hostname or "").partition(".")
     namespace, _, kind = domain.partition(".")
     if kind in ("svc", "svc.cluster.local"):

@@ -8,6 +8,8 @@ Object = dict[str, Any]
 MODEL, ARM, VERSION = "fairlead.dev/model", "fairlead.dev/arm", "fairlead.dev/version"
 """Labels of an endpoint's objects and pods, and the annotation that says which version was asked for."""
 SERVING_ACCOUNT = "fairlead-serving"
+JOB = {"app.kubernetes.io/name": "fairlead-job"}
+"""Labels of pods that run a command and end."""
 ENVIRONMENT_CONFIG = "fairlead-environment"
 STORAGE_SECRET, ONLINE_STORE_SECRET, RECORDS_SECRET = "fairlead-storage", "fairlead-online-store", "fairlead-records"
 SERVING_IMAGE = "fairlead/serving"

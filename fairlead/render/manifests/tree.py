@@ -7,6 +7,8 @@ from fairlead.errors import SpecError
 from fairlead.render.documents import text_of
 from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, service
 from fairlead.render.manifests.config_map import config_map
+from fairlead.render.manifests.cron_job import WHY as WHY_SUSPENDED
+from fairlead.render.manifests.cron_job import train_job
 from fairlead.render.manifests.http_route import http_route
 from fairlead.render.manifests.inference_service import inference_service
 from fairlead.render.manifests.namespace import namespace
@@ -88,8 +90,9 @@ def _environment(here: Path, folder: Path, models: set[str]) -> Files:
     """
     environment = load_environment(here / ENVIRONMENT)
     images = load_document(here / IMAGES, ImagesSpec)
-    files = _common(folder, environment, images)
-    for path in sorted(here.glob(f"*/{SCALE}")):
+    scales = sorted(here.glob(f"*/{SCALE}"))
+    files = _common(folder, environment, images, [path.parent.name for path in scales])
+    for path in scales:
         name = path.parent.name
         if name not in models:
             raise SpecError(
@@ -103,13 +106,18 @@ def _environment(here: Path, folder: Path, models: set[str]) -> Files:
     return files
 
 
-def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec) -> Files:
+def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, models: list[str]) -> Files:
     source = f"../{ENVIRONMENT}"
     objects: dict[str, tuple[Object, str]] = {
         "namespace.yaml": (namespace(environment.namespace), ""),
         "config-map.yaml": (config_map(environment), ""),
     }
     objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment).items()}
+    # Here and not in the model's folder: that is applied from its first release on, for which a model is needed.
+    objects |= {
+        f"cron-job-{model}-train.yaml": (train_job(model, environment.namespace, images.pipeline), WHY_SUSPENDED)
+        for model in models
+    }
     whole = kustomization.of_environment(environment, images, list(objects))
     text = text_of(whole, f"{source} and ../{IMAGES}")
     return {**_written(folder / COMMON, objects, source), folder / COMMON / KUSTOMIZATION: text}
