@@ -44,6 +44,7 @@ json.dump({
 """
 IMPORT_ALL = """
 import components, fairlead, importlib, pipelines, pkgutil
+import feast, great_expectations, kfp, lightgbm, mlflow.onnx, onnxruntime, optuna, sklearn  # which steps import
 found = [m.name for p in (components, fairlead, pipelines) for m in pkgutil.walk_packages(p.__path__, p.__name__ + ".")]
 for name in found:
     if not name.endswith("__main__"):
