@@ -7,7 +7,8 @@ twice. `python -m fairlead.adapters.fake_kfp_api PORT FILE...` serves the manife
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -294,18 +295,25 @@ def _page(request: Request, found: list[Any], kind: Any, field_name: str) -> Any
     return kind(**{field_name: found[start : start + size], "total_size": len(found), "next_page_token": token})
 
 
-def main(port: int, files: Iterable[str]) -> None:
-    """Serve the pipelines of some manifests on this machine."""
+def main(words: Sequence[str]) -> None:
+    """Serve the pipelines of some manifests, on this machine only unless told otherwise."""
     import uvicorn
 
+    parser = ArgumentParser("python -m fairlead.adapters.fake_kfp_api")
+    parser.add_argument("port", type=int)
+    parser.add_argument("files", nargs="*", metavar="FILE")
+    parser.add_argument("--host", default="127.0.0.1")
+    options = parser.parse_args(words)
     fake = FakeKfpApi()
-    documents = [document for path in files for document in yaml.safe_load_all(Path(path).read_text(encoding="utf-8"))]
+    documents = [
+        document for path in options.files for document in yaml.safe_load_all(Path(path).read_text(encoding="utf-8"))
+    ]
     for kind in ("Pipeline", "PipelineVersion"):
         for document in documents:
             if document["kind"] == kind:
                 fake.apply(document)
-    uvicorn.run(fake.app, host="127.0.0.1", port=port, log_level="warning")
+    uvicorn.run(fake.app, host=options.host, port=options.port, log_level="warning")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(sys.argv[1:])
