@@ -77,7 +77,8 @@ def _settings(environment: EnvironmentSpec, repo: Path) -> Settings:
     from fairlead.render.manifests.config_map import environment_variables
 
     values = {**environment_variables(environment), **os.environ, "FAIRLEAD_REPO": str(repo)}
-    return Settings.model_validate({name: values[f"FAIRLEAD_{name.upper()}"] for name in Settings.model_fields})
+    given = {name: values.get(f"FAIRLEAD_{name.upper()}") for name in Settings.model_fields}
+    return Settings.model_validate({name: value for name, value in given.items() if value})
 
 
 def _watch(backend: PipelineBackend, run_id: str, titles: dict[str, str], console: Console) -> RunStatus:
