@@ -151,7 +151,8 @@ def _policy(*options: str) -> Document:
         "automated": {"prune": True, "selfHeal": True},
         # Server-side, as large definitions do not fit into the annotation of a client-side apply.
         "syncOptions": ["ServerSideApply=true", *options],
-        "retry": {"limit": 10, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}},
+        # Of the newest commit, and soon: Argo CD would try the broken one for minutes, and its repair would wait.
+        "retry": {"limit": 30, "refresh": True, "backoff": {"duration": "5s", "factor": 2, "maxDuration": "1m"}},
     }
 
 

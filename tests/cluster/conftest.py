@@ -101,6 +101,14 @@ def restricted_pod(name: str, image: str, volumes: Sequence[dict[str, Any]] = ()
     }
 
 
+@pytest.fixture(scope="session", name="kubectl")
+def _kubectl() -> Callable[..., str]:
+    """kubectl on the cluster of KUBECONFIG."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.fail("KUBECONFIG must name a cluster for the tests with the marker `cluster`")
+    return kubectl
+
+
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[Namespace]:
     """An empty one that enforces the restricted profile and lets nothing in or out."""
