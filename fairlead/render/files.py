@@ -49,8 +49,7 @@ def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
     compiled = pipelines(repo)
-    rendered = {**manifests(repo), **pipeline_manifests(repo, compiled.values()), **argocd_files(repo)}
-    made = {**schemas(), **commands(), **compiled, **rendered}
+    made = {**schemas(), **commands(), **compiled, **applied(repo, compiled.values())}
     stale, orphans = compare(repo, made)
     if write:
         mend(repo, made)
@@ -86,6 +85,16 @@ def _rendered(repo: Path, made: Iterable[Path]) -> Iterator[Path]:
             for path in (repo / folder).glob(pattern):
                 if path.read_text(encoding="utf-8").startswith(mark):
                     yield path.relative_to(repo)
+
+
+def applied(repo: Path, compiled: Iterable[str]) -> dict[Path, str]:
+    """All that Argo CD reads and applies.
+
+    Args:
+        repo: the checkout.
+        compiled: the pipelines, as the compiler wrote them.
+    """
+    return {**manifests(repo), **pipeline_manifests(repo, compiled), **argocd_files(repo)}
 
 
 def schemas() -> Mapping[Path, str]:

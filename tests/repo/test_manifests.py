@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from fairlead.errors import SpecError
-from fairlead.render.files import compare, mend
+from fairlead.render.files import COMPILED, applied, compare, mend
 from fairlead.render.manifests import manifests
 from fairlead.rollout.file import release_path, render_release, write_release
 from fairlead.rollout.release import Release
@@ -23,6 +23,10 @@ def read(text):
     return YAML(typ="safe").load(text)
 
 
+def everything(repo):
+    return applied(repo, [path.read_text() for path in sorted((repo / COMPILED).glob("*.yaml"))])
+
+
 OBJECTS = {path: read(text) for path, text in RENDERED.items()}
 APPLIED = {path: value for path, value in OBJECTS.items() if path.name not in ("kustomization.yaml", "release.yaml")}
 
@@ -30,7 +34,7 @@ APPLIED = {path: value for path, value in OBJECTS.items() if path.name not in ("
 @pytest.fixture
 def repo(tmp_path):
     """What manifests are made of, and the manifests."""
-    for folder in ("manifests", "pipelines/models"):
+    for folder in ("manifests", "pipelines", "argocd"):
         shutil.copytree(REPO / folder, tmp_path / folder)
     return tmp_path
 
@@ -48,7 +52,7 @@ def containers(value):
 
 
 def test_they_are_fresh():
-    assert compare(REPO, RENDERED) == ([], []), "run `make render`"
+    assert compare(REPO, everything(REPO)) == ([], []), "run `make render`"
 
 
 def test_a_file_that_was_edited_and_one_that_no_spec_makes_are_found_and_mended(repo):
@@ -58,7 +62,7 @@ def test_a_file_that_was_edited_and_one_that_no_spec_makes_are_found_and_mended(
     old = Path("manifests/workloads/models/churn/service-stable.yaml")
     (repo / old.parent).mkdir()
     (repo / old).write_text(text)
-    made = manifests(repo)
+    made = everything(repo)
     assert compare(repo, made) == ([route], [old])
     mend(repo, made)
     assert compare(repo, made) == ([], [])
@@ -68,7 +72,7 @@ def test_a_file_that_was_edited_and_one_that_no_spec_makes_are_found_and_mended(
 def test_a_file_written_by_a_person_is_left_alone(repo):
     own = repo / "manifests/envs/dev/flight-delay/notes.yaml"
     own.write_text("# ours\n")
-    mend(repo, manifests(repo))
+    mend(repo, everything(repo))
     assert own.exists()
 
 
@@ -76,11 +80,11 @@ def test_a_release_that_was_edited_by_hand_is_mended(repo):
     path = release_path("dev", "flight-delay")
     environment = load_environment(repo / "manifests/envs/dev/environment.yaml")
     write_release(repo / path, FIRST, environment)
-    assert compare(repo, manifests(repo)) == ([], [])
+    assert compare(repo, everything(repo)) == ([], [])
     whole = (repo / path).read_text()
     (repo / path).write_text(whole.replace("stable: '1'", "stable: '2'"))
-    assert compare(repo, manifests(repo)) == ([path], [])
-    mend(repo, manifests(repo))
+    assert compare(repo, everything(repo)) == ([path], [])
+    mend(repo, everything(repo))
     assert "storageUri: s3://fairlead-dev/bundles/flight-delay/2" in (repo / path).read_text()
 
 
@@ -91,7 +95,7 @@ def test_a_new_environment_and_a_new_model_are_a_folder(repo):
     spec = (repo / "pipelines/models/flight-delay.yaml").read_text()
     (repo / "pipelines/models/churn.yaml").write_text(spec.replace("name: flight-delay", "name: churn"))
     shutil.copytree(repo / "manifests/envs/test/flight-delay", repo / "manifests/envs/test/churn")
-    made = manifests(repo)
+    made = everything(repo)
     whole = read(made[Path("manifests/envs/test/churn/kustomization.yaml")])
     assert whole["namespace"] == "fairlead-test"
     assert whole["resources"] == ["../../../workloads/models/churn", "release.yaml"]
@@ -111,7 +115,7 @@ def test_a_folder_that_fits_no_spec_is_told(repo, environment, folder, message):
     if folder != "flight-delay":
         shutil.copytree(repo / "manifests/envs/dev/flight-delay", repo / "manifests/envs/dev" / folder)
     with pytest.raises(SpecError, match=re.escape(message)):
-        manifests(repo)
+        everything(repo)
 
 
 @pytest.mark.parametrize("path", APPLIED, ids=str)
@@ -130,7 +134,7 @@ def test_every_container_is_restricted_and_bounded_and_its_image_is_chosen_by_th
         assert security["allowPrivilegeEscalation"] is False
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["image"] == "fairlead/serving"
+        assert container["image"] in ("fairlead/serving", "fairlead/pipeline")
         if path.name != "serving-runtime.yaml":  # those of its container come from each model's scale
             assert set(container["resources"]) == {"requests", "limits"}
 

@@ -4,6 +4,7 @@ from fairlead.render.manifests.objects import (
     ENVIRONMENT_CONFIG,
     JOB,
     ONLINE_STORE_SECRET,
+    PIPELINE_IMAGE,
     RESTRICTED,
     STORAGE_SECRET,
     Object,
@@ -16,7 +17,7 @@ WHY = """Suspended: Kubeflow Pipelines trains, where it is there. Without it, or
 kubectl create job --from=cronjob/NAME NAME-1"""
 
 
-def train_job(model: str, namespace: str, image: str) -> Object:
+def train_job(model: str, namespace: str) -> Object:
     """`fairlead run`, nightly if somebody lifts the suspension."""
     pod = {
         "metadata": {"labels": {**JOB}},
@@ -28,7 +29,7 @@ def train_job(model: str, namespace: str, image: str) -> Object:
             "containers": [
                 {
                     "name": "fairlead",
-                    "image": image,
+                    "image": PIPELINE_IMAGE,
                     "command": ["fairlead", "run", model, "--home", HOME],
                     "envFrom": [
                         {"configMapRef": {"name": ENVIRONMENT_CONFIG}},

@@ -6,7 +6,7 @@ from typing import Any
 from fairlead.render.documents import dump
 from fairlead.render.manifests.config_map import variables_digest
 from fairlead.render.manifests.inference_service import INITIALIZER, STOP
-from fairlead.render.manifests.objects import SERVING_IMAGE, VERSION, Object
+from fairlead.render.manifests.objects import PIPELINE_IMAGE, SERVING_IMAGE, VERSION, Object
 from fairlead.rollout.document import KIND
 from fairlead.rollout.serve import Arm, service_name
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec, split_image
@@ -31,7 +31,7 @@ def of_environment(environment: EnvironmentSpec, images: ImagesSpec, files: Sequ
         **HEAD,
         "namespace": environment.namespace,
         "resources": [*sorted(files), "../../../workloads/serving-runtime"],
-        "images": [_image(images.serving)],
+        "images": [_image(PIPELINE_IMAGE, images.pipeline), _image(SERVING_IMAGE, images.serving)],
     }
     if environment.external_secrets:
         whole["components"] = ["../../../variants/external-secrets"]
@@ -44,7 +44,7 @@ def of_model(model: str, environment: EnvironmentSpec, images: ImagesSpec, scale
         **HEAD,
         "namespace": environment.namespace,
         "resources": [f"../../../workloads/models/{model}", "release.yaml"],
-        "images": [_image(images.serving)],
+        "images": [_image(SERVING_IMAGE, images.serving)],
         "replacements": _replacements(model),
         "patches": [
             {"target": {"kind": "InferenceService"}, "patch": dump(_scaled(environment, scale))},
@@ -112,7 +112,7 @@ def _patch(api: str, kind: str, spec: Any) -> Object:
     return {"apiVersion": api, "kind": kind, "metadata": {"name": "any"}, "spec": spec}
 
 
-def _image(image: str) -> Object:
+def _image(placeholder: str, image: str) -> Object:
     name, tag, digest = split_image(image)
     version = {"digest": digest} if digest else {"newTag": tag}
-    return {"name": SERVING_IMAGE, "newName": name, **version}
+    return {"name": placeholder, "newName": name, **version}

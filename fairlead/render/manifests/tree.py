@@ -115,8 +115,7 @@ def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, mode
     objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment).items()}
     # Here and not in the model's folder: that is applied from its first release on, for which a model is needed.
     objects |= {
-        f"cron-job-{model}-train.yaml": (train_job(model, environment.namespace, images.pipeline), WHY_SUSPENDED)
-        for model in models
+        f"cron-job-{model}-train.yaml": (train_job(model, environment.namespace), WHY_SUSPENDED) for model in models
     }
     whole = kustomization.of_environment(environment, images, list(objects))
     text = text_of(whole, f"{source} and ../{IMAGES}")
