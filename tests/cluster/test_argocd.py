@@ -1,6 +1,7 @@
 """Argo CD applies what its projects allow, and says which version answers.
 
 Needs a cluster with Argo CD in the namespace `argocd` that reads `file://` repositories of this machine, and KServe.
+Argo CD must keep each object's health in the Application (ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH=true).
 FAIRLEAD_TEST_IMAGE names an image of Python that the cluster can pull.
 """
 
@@ -137,6 +138,7 @@ def health_of(kubectl, application, kind):
 def fork(tmp_path_factory, kubectl):
     before = json.loads(kubectl("get", "cm", "argocd-cm", "-n", "argocd", "-o", "json")).get("data", {})
     fork = Fork(tmp_path_factory.mktemp("fork"), kubectl)
+    fork.before = before
     fork.push("one environment, one model")
     kubectl("apply", "-f", str(fork.work / "argocd/root.yaml"))
     yield fork
@@ -168,8 +170,10 @@ def test_one_file_brings_up_the_environment_and_its_models(fork, kubectl):
 def test_keys_are_added_to_argocds_settings_and_none_is_taken_away(fork, kubectl):
     wait_healthy(kubectl, "argocd-settings")
     found = json.loads(kubectl("get", "cm", "argocd-cm", "-n", "argocd", "-o", "json"))["data"]
-    assert "InferenceService" in "".join(found)
-    assert set(found) > {"application.resourceTrackingMethod"}
+    assert "resource.customizations.health.serving.kserve.io_InferenceService" in found
+    assert {key: found.get(key) for key in fork.before if "health" not in key} == {
+        key: value for key, value in fork.before.items() if "health" not in key
+    }
 
 
 def test_what_is_deleted_by_hand_comes_back(fork, kubectl):

@@ -6,6 +6,7 @@ PROFILE = "restricted"
 
 
 def namespace(name: str) -> Object:
-    """A pod that breaks the restricted profile of Pod Security is refused."""
+    """Pods that break the restricted profile of Pod Security are refused. The Gateway admits routes by the first label."""
     modes = ("enforce", "audit", "warn")
-    return thing("v1", "Namespace", name, labels={f"pod-security.kubernetes.io/{mode}": PROFILE for mode in modes})
+    profiles = {f"pod-security.kubernetes.io/{mode}": PROFILE for mode in modes}
+    return thing("v1", "Namespace", name, labels={"app.kubernetes.io/part-of": "fairlead", **profiles})
