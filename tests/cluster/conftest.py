@@ -130,7 +130,7 @@ def image() -> Callable[[str], str]:
     """The image to test by its short name: FAIRLEAD_IMAGE_SERVING, …_PIPELINE or …_MONITORING, as a pod names it."""
 
     def named(name: str) -> str:
-        variable = f"FAIRLEAD_IMAGE_{name.upper()}"
+        variable = f"FAIRLEAD_IMAGE_{name.upper().replace('-', '')}"
         if not os.environ.get(variable):
             pytest.fail(f"{variable} must name an image that the cluster can pull")
         return os.environ[variable]
