@@ -223,6 +223,7 @@ def test_an_application_beyond_its_project_is_refused(fork, kubectl):
         return "do not match any of the allowed destinations" in json.dumps(status(kubectl, "beyond"))
 
     wait_for("a refusal", refused)
+    kubectl("delete", "application", "beyond", "-n", "argocd")  # it would keep its project
 
 
 def test_health_tells_the_version_that_answers_from_the_one_asked_for(fork, kubectl):

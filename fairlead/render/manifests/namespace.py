@@ -6,7 +6,7 @@ PROFILE = "restricted"
 
 
 def namespace(name: str) -> Object:
-    """Pods that break the restricted profile of Pod Security are refused. The Gateway admits routes by the first label."""
+    """Pods that break the restricted profile are refused. The Gateway admits routes by the first label."""
     modes = ("enforce", "audit", "warn")
     profiles = {f"pod-security.kubernetes.io/{mode}": PROFILE for mode in modes}
     return thing("v1", "Namespace", name, labels={"app.kubernetes.io/part-of": "fairlead", **profiles})
