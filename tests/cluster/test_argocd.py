@@ -256,6 +256,7 @@ def test_health_tells_the_version_that_answers_from_the_one_asked_for(fork, kube
 
 def test_an_environment_that_is_left_out_goes_with_its_project(fork, kubectl):
     wait_healthy(kubectl, f"{ENVIRONMENT}-common")
+    wait_healthy(kubectl, f"{ENVIRONMENT}-model")  # an application is not deleted while its sync is tried again
     fork.settings(environments=())
     fork.push("no environment", "fairlead")
     names = ("application", "-n", "argocd", f"{ENVIRONMENT}-common", "--ignore-not-found")
