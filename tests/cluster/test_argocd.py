@@ -223,6 +223,7 @@ def test_an_application_beyond_its_project_is_refused(fork, kubectl):
         return "do not match any of the allowed destinations" in json.dumps(status(kubectl, "beyond"))
 
     wait_for("a refusal", refused)
+    kubectl("delete", "application", "beyond", "-n", "argocd")  # it would keep its project
 
 
 def test_health_tells_the_version_that_answers_from_the_one_asked_for(fork, kubectl):
@@ -255,6 +256,7 @@ def test_health_tells_the_version_that_answers_from_the_one_asked_for(fork, kube
 
 def test_an_environment_that_is_left_out_goes_with_its_project(fork, kubectl):
     wait_healthy(kubectl, f"{ENVIRONMENT}-common")
+    wait_healthy(kubectl, f"{ENVIRONMENT}-model")  # an application is not deleted while its sync is tried again
     fork.settings(environments=())
     fork.push("no environment", "fairlead")
     names = ("application", "-n", "argocd", f"{ENVIRONMENT}-common", "--ignore-not-found")
