@@ -6,11 +6,7 @@ PROFILE = "restricted"
 
 
 def namespace(name: str) -> Object:
-<<<<<<< HEAD
     """Pods that break the restricted profile of Pod Security are refused; the Gateway knows our label."""
-=======
-    """Pods that break the restricted profile are refused. The Gateway admits routes by the first label."""
->>>>>>> argocd
     modes = ("enforce", "audit", "warn")
     profiles = {f"pod-security.kubernetes.io/{mode}": PROFILE for mode in modes}
     return thing("v1", "Namespace", name, labels={"app.kubernetes.io/part-of": "fairlead", **profiles})
