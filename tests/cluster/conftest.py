@@ -31,8 +31,8 @@ class Namespace:
 
     name: str
 
-    def kubectl(self, *words: str, text: str | None = None) -> str:
-        return kubectl("--namespace", self.name, *words, text=text)
+    def kubectl(self, *words: str, text: str | None = None, check: bool = True) -> str:
+        return kubectl("--namespace", self.name, *words, text=text, check=check)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))

@@ -30,11 +30,12 @@ def stand_ins(images: dict[str, str], pipelines: Path) -> list[dict[str, Any]]:
         pipelines: a folder with rendered manifests of pipelines, which the API server knows.
     """
     manifests = {path.name: path.read_text(encoding="utf-8") for path in sorted(pipelines.glob("pipeline-*.yaml"))}
-    api = ["python", "-m", "fairlead.adapters.fake_kfp_api", "8888", "--host", "0.0.0.0"]
+    api = ["python", "-m", "fairlead.adapters.fake_kfp_api", "--host", "0.0.0.0", "8888"]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    by_path = {"S3_IGNORE_SUBDOMAIN_BUCKETNAME": "true"}  # else `s3.fairlead-storage.svc` asks for a bucket `s3`
     return [
         *(_thing("v1", "Namespace", name) for name in (STORAGE, TRACKING, STORE, PIPELINES, "fairlead-dev")),
-        *_server(STORAGE, "s3", images["stand-ins"], ["moto_server", "-H", "0.0.0.0", "-p", "8333"], 8333),
+        *_server(STORAGE, "s3", images["stand-ins"], ["moto_server", "-H", "0.0.0.0", "-p", "8333"], 8333, by_path),
         *_server(STORE, "redis", images["stand-ins"], ["redis-server", "--protected-mode", "no", "--save", ""], 6379),
         *_server(TRACKING, "mlflow", images["pipeline"], MLFLOW.split(), 5000, quiet),
         _thing("v1", "ConfigMap", "known-pipelines", PIPELINES, data=manifests),

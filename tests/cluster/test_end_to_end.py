@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import boto3
 import httpx
 import numpy as np
 import pyarrow as pa
@@ -184,9 +185,15 @@ def loop(tmp_path_factory: pytest.TempPathFactory, images: dict[str, str]) -> It
     wait_for_all()
     pod = kubectl("get", "pods", "-n", STORAGE, "-o", "name").strip().removeprefix("pod/")
     with Namespace(STORAGE).forwarded(pod, 8333) as url:
-        s3 = {**ACCESS, "AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
+        s3 = {
+            **ACCESS,
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
         with mock.patch.dict(os.environ, s3):
-            filesystem().create_dir("fairlead-dev")
+            boto3.client("s3").create_bucket(Bucket="fairlead-dev")
         commit = fork.push("Our cluster")
         kubectl("apply", "-f", str(fork.work / "argocd/root.yaml"))
         yield Loop(fork, commit, s3)
@@ -201,7 +208,7 @@ def clean_up(objects: list[dict[str, Any]]) -> None:
         "delete", "appprojects", "-n", "argocd", "-l", "!none", "--field-selector=metadata.name!=default", check=False
     )
     spaces = [item["metadata"]["name"] for item in objects if item["kind"] == "Namespace"]
-    kubectl("delete", "namespace", *spaces, "--wait=false")
+    kubectl("delete", "namespace", *spaces, "--ignore-not-found", "--timeout=120s")
 
 
 def ask(rows: pa.Table, host: str = HOST) -> tuple[list[float], str]:
