@@ -22,7 +22,7 @@ for _, condition in ipairs(obj.status.conditions) do
 end
 
 if found.Stopped ~= nil and found.Stopped.status == "True" then
-  return {status = "Suspended", message = "stopped by annotation"}
+  return {status = "Healthy", message = "stopped, as Git asks"}
 end
 
 local ready = found.PredictorReady
