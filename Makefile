@@ -30,7 +30,7 @@ test-redis: .venv/dev  ## The tests on a real redis-server, which must be on the
 	@$(BIN)/python -m pytest -m redis
 
 test-cluster: .venv/dev  ## The tests on the cluster of KUBECONFIG
-	@$(BIN)/python -m pytest -m cluster
+	@$(BIN)/python -m pytest -m cluster $(OPTIONS)
 
 check: .venv/dev  ## Linters, types, layers, specs, freshness of rendered files, and the slow tests
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 Needs a cluster with Argo CD in the namespace `argocd` that reads `file://` repositories of this machine, and KServe.
 Argo CD must keep each object's health in the Application (ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH=true).
-FAIRLEAD_TEST_IMAGE names an image of Python that the cluster can pull.
+FAIRLEAD_IMAGE_SERVING names an image with Python that the cluster can pull.
 """
 
 import json
@@ -18,7 +18,7 @@ import yaml
 from fairlead.render.argocd import argocd_files
 
 REPO = Path(__file__).parents[2]
-IMAGE = os.environ.get("FAIRLEAD_TEST_IMAGE", "python:3.11-slim")
+IMAGE = os.environ.get("FAIRLEAD_IMAGE_SERVING", "")
 ENVIRONMENT, NAMESPACE = "tryout", "fairlead-tryout"
 REFRESH = "argocd.argoproj.io/refresh=normal"
 
