@@ -1,6 +1,7 @@
 """Reading sources: where bytes come from, and what a file must be like to become a table."""
 
 import gzip
+import itertools
 import io
 import zipfile
 from collections.abc import Mapping
@@ -132,6 +133,7 @@ def test_the_file_in_a_zip_or_gzip_is_read() -> None:
         ("file:///goods.csv.gz", gzip.compress(HEADER + ROW * 99, mtime=0)[:-30]),
         ("file:///goods.csv.gz", HEADER + ROW),
     ],
+    ids=itertools.count(),  # an archive holds the time of day, and workers must name cases alike
 )  # fmt: skip
 def test_a_damaged_archive_is_refused(uri: str, content: bytes) -> None:
     assert refusal(content, uri=uri).startswith(f"{uri}: is truncated or damaged: ")
