@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from fairlead.adapters import s3
+from fairlead.adapters import s3, s3_arrow
 from fairlead.adapters.object_store import ObjectStoreFolder
 from fairlead.errors import BundleError, HomeError
 from fairlead.packaging.bundle import (
@@ -67,7 +67,7 @@ class S3Bundles:
     def _is_there(self, uri: str) -> bool:
         from pyarrow.fs import FileType
 
-        return bool(s3.filesystem().get_file_info(s3.path(f"{uri}/{BUNDLE_FILE}")).type == FileType.File)
+        return bool(s3_arrow.filesystem().get_file_info(s3_arrow.path(f"{uri}/{BUNDLE_FILE}")).type == FileType.File)
 
 
 @lru_cache  # so that what was brought to this machine stays until the process ends
@@ -85,5 +85,5 @@ def open_bundles(root: str) -> BundleStore:
 
 
 def _write(uri: str, content: bytes) -> None:
-    with s3.filesystem().open_output_stream(s3.path(uri)) as file:
+    with s3_arrow.filesystem().open_output_stream(s3_arrow.path(uri)) as file:
         file.write(content)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from fairlead.adapters.delta import UNUSABLE
-from fairlead.adapters.s3 import delta_options, filesystem, in_s3
-from fairlead.adapters.s3 import path as s3_path
+from fairlead.adapters.s3 import delta_options, in_s3
+from fairlead.adapters.s3_arrow import filesystem
+from fairlead.adapters.s3_arrow import path as s3_path
 from fairlead.errors import HomeError
 from fairlead.records.reading import PredictionEvent
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fairlead.adapters import s3
+from fairlead.adapters import s3, s3_arrow
 from fairlead.errors import SourceError
 from fairlead.lineage.digest import hash_file, hash_json
 from fairlead.ports import TableStore
@@ -79,7 +79,7 @@ class Source:
         import pyarrow.dataset as ds
 
         if s3.in_s3(self.files[0]):
-            return s3.dataset(self.files, self.schema)
+            return s3_arrow.dataset(self.files, self.schema)
         return ds.dataset(list(self.files), schema=self.schema, format="parquet")
 
 
@@ -163,7 +163,7 @@ def _store(place: str) -> tuple[Any, str]:
     """Arrow's file system for a place, and the path in it. For S3 it reads AWS's variables."""
     if not s3.in_s3(place):
         return None, place
-    return s3.filesystem(), s3.path(place).rstrip("/")
+    return s3_arrow.filesystem(), s3_arrow.path(place).rstrip("/")
 
 
 def _hash(file: str) -> str:

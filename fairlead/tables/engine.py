@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fairlead.adapters.s3 import dataset, in_s3
+from fairlead.adapters.s3 import in_s3
+from fairlead.adapters.s3_arrow import dataset
 from fairlead.ports import TableStore
 
 if TYPE_CHECKING:

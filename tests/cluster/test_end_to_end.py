@@ -28,7 +28,7 @@ import yaml
 
 from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
-from fairlead.adapters.s3 import dataset, filesystem
+from fairlead.adapters.s3_arrow import dataset, filesystem
 from fairlead.rollout.file import release_path, write_release
 from fairlead.rollout.release import Release
 from fairlead.spec.load import load_environment

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from fairlead.adapters import bundles, s3
+from fairlead.adapters import bundles, s3_arrow
 from fairlead.adapters.bundles import FolderBundles, S3Bundles, open_bundles
 from fairlead.adapters.object_store import ObjectStoreFolder
 from fairlead.errors import BundleError, HomeError
@@ -100,5 +100,5 @@ def test_files_in_s3_are_read_as_one_table_whatever_their_keys_hold(bucket: str,
     import pyarrow.parquet as pq
 
     uri = f"{bucket}{tmp_path}/a b/rows.parquet"
-    pq.write_table(pa.table({"number": [1, 2]}), s3.path(uri), filesystem=s3.filesystem())
-    assert s3.dataset([uri]).to_table().to_pydict() == {"number": [1, 2]}
+    pq.write_table(pa.table({"number": [1, 2]}), s3_arrow.path(uri), filesystem=s3_arrow.filesystem())
+    assert s3_arrow.dataset([uri]).to_table().to_pydict() == {"number": [1, 2]}

@@ -11,7 +11,7 @@ import pytest
 
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.endpoint import Endpoint
-from fairlead.adapters.s3 import dataset
+from fairlead.adapters.s3_arrow import dataset
 from tests.contracts.online_example import fake_redis
 from tests.local.conftest import AS_OF, Checkout, make_checkout
 from tests.local.test_serving import free_port

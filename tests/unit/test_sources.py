@@ -1,8 +1,8 @@
 """Reading sources: where bytes come from, and what a file must be like to become a table."""
 
 import gzip
-import itertools
 import io
+import itertools
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
