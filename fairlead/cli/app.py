@@ -166,13 +166,13 @@ def doctor(
             "--env",
             "--environment",
             "-e",
-            help="A folder of manifests/envs.  [default: those that argocd/settings.yaml names]",
+            help="A folder of manifests/envs; unless told, those that argocd/settings.yaml names.",
         ),
     ] = None,
     kubeconfig: Annotated[
-        Path | None, typer.Option(help="As kubectl has it.  [default: KUBECONFIG, else ~/.kube/config]")
+        Path | None, typer.Option(help="As kubectl has it; unless told, KUBECONFIG, else ~/.kube/config.")
     ] = None,
-    context: Annotated[str | None, typer.Option(help="Of the kubeconfig, as kubectl has it.")] = None,
+    context: Annotated[str | None, typer.Option(help="Of the kubeconfig; unless told, its current one.")] = None,
     json_output: Json = False,
 ) -> None:
     """Say what is missing or wrong on a cluster, and how to mend it; nothing is changed.

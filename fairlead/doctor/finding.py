@@ -1,6 +1,6 @@
 """What a check says of one thing."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal, ParamSpec
@@ -54,7 +54,7 @@ def one_line(text: str, most: int = 600) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def condition(thing: dict[str, Any], name: str) -> dict[str, Any]:
-    """A condition of an object's status, or of a part of it; empty if nobody has set it."""
-    conditions = thing.get("status", thing).get("conditions") or []
+def condition(thing: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A condition of an object's status; empty if nobody has set it."""
+    conditions = thing.get("status", {}).get("conditions") or []
     return next((item for item in conditions if item["type"] == name), {})

@@ -42,7 +42,7 @@ def endpoint(cluster: ClusterReader, where: str, name: str, wanted: Service, app
 
 
 def _stopped(what: str, found: Thing, pods: Sequence[Thing]) -> Finding:
-    if pods or condition(dict(found), "Stopped").get("status") != "True":
+    if pods or condition(found, "Stopped").get("status") != "True":
         return unknown(what, f"must be stopped, as there is no candidate, but has {len(pods)} pods", "look again soon")
     return ok(what, "stopped, as there is no candidate")
 
@@ -57,11 +57,11 @@ def judge(what: str, found: Thing, version: str, pods: Sequence[Thing], replica_
         pods: its pods, old and new, without those that are going.
         replica_sets: those that the pods are of.
     """
-    ready = condition(dict(found), "Ready")
-    predictor = condition(dict(found), "PredictorReady")
-    newest = max(replica_sets, key=lambda item: int(item["metadata"]["annotations"][REVISION]), default=None)
+    ready = condition(found, "Ready")
+    predictor = condition(found, "PredictorReady")
+    newest = max(replica_sets, key=lambda item: int(item["metadata"]["annotations"].get(REVISION, 0)), default=None)
     new = [pod for pod in pods if newest and _hash(pod) == _hash(newest)]
-    answering = [pod for pod in pods if condition(dict(pod), "Ready").get("status") == "True"]
+    answering = [pod for pod in pods if condition(pod, "Ready").get("status") == "True"]
     all_new = bool(answering) and all(pod in new for pod in answering) and len(answering) == len(pods)
     if all_new and ready.get("status") == "True":
         return ok(what, f"version {version} answers ({len(answering)} ready)")
@@ -74,7 +74,7 @@ def judge(what: str, found: Thing, version: str, pods: Sequence[Thing], replica_
             reason, message, mend = trouble
             told = f"version {version} does not start: {reason}: {why or message}{instead}"
             return problem(what, told, mend)
-    if newest and (refusal := condition(dict(newest), "ReplicaFailure")):
+    if newest and (refusal := condition(newest, "ReplicaFailure")):
         return problem(what, f"no pod of version {version} may start: {refusal['message']}{instead}", GUIDE)
     if predictor.get("reason") == "ProgressDeadlineExceeded" or (why and not answering):
         told = f"version {version} does not become ready: {why or predictor.get('message', '')}{instead}"
@@ -101,7 +101,7 @@ def version_of(pod: Thing) -> str:
 
 def trouble_of(pod: Thing) -> tuple[str, str, str] | None:
     """Why a pod does not start: reason, message, and what mends it."""
-    scheduled = condition(dict(pod), "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         mend = "give the cluster more nodes, or the model less: scale.yaml of the model"
         return scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), mend
