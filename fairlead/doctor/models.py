@@ -15,8 +15,8 @@ SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
 GUIDE = 'docs/how-to/deploy-a-model.md, "When a version does not come up"'
-_STUCK = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CrashLoopBackOff")
-_IMAGE = _STUCK[:3]
+_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+_STUCK = ("CreateContainerConfigError", "CreateContainerError", "CrashLoopBackOff")
 
 
 @telling
@@ -34,7 +34,7 @@ def endpoint(cluster: ClusterReader, where: str, name: str, wanted: Service, app
             yield problem(what, told, f"push the commit; what does Argo CD's application {application} say?")
             return
     label = {SERVICE_LABEL: name}
-    pods = [item for item in cluster.every(POD, where, label) if "deletionTimestamp" not in item["metadata"]]
+    pods = [item for item in cluster.every(POD, where, label) if _is_alive(item)]
     if wanted.stop == "true":
         yield _stopped(what, found, pods)
     else:
@@ -57,33 +57,30 @@ def judge(what: str, found: Thing, version: str, pods: Sequence[Thing], replica_
         pods: its pods, old and new, without those that are going.
         replica_sets: those that the pods are of.
     """
-    ready = condition(found, "Ready")
-    predictor = condition(found, "PredictorReady")
-    newest = max(replica_sets, key=lambda item: int(item["metadata"]["annotations"].get(REVISION, 0)), default=None)
+    ready, predictor = condition(found, "Ready"), condition(found, "PredictorReady")
+    newest = max(replica_sets, key=lambda item: int(item["metadata"]["annotations"].get(REVISION, 0)), default={})
     new = [pod for pod in pods if newest and _hash(pod) == _hash(newest)]
     answering = [pod for pod in pods if condition(pod, "Ready").get("status") == "True"]
-    all_new = bool(answering) and all(pod in new for pod in answering) and len(answering) == len(pods)
-    if all_new and ready.get("status") == "True":
-        return ok(what, f"version {version} answers ({len(answering)} ready)")
-    served = ", ".join(sorted({version_of(pod) for pod in answering})) or "no version"
-    instead = f"; {served} answers meanwhile"
-    name, where = found["metadata"]["name"], found["metadata"]["namespace"]
-    why = failure(found) if not all_new else ""
-    for pod in new:
-        if trouble := trouble_of(pod):
-            reason, message, mend = trouble
-            told = f"version {version} does not start: {reason}: {why or message}{instead}"
-            return problem(what, told, mend)
-    if newest and (refusal := condition(newest, "ReplicaFailure")):
-        return problem(what, f"no pod of version {version} may start: {refusal['message']}{instead}", GUIDE)
+    answers = ", ".join(sorted({f"version {version_of(pod)}" for pod in answering})) or "nothing"
+    troubles = [trouble for pod in new if (trouble := trouble_of(pod))]
+    refusal, why = condition(newest, "ReplicaFailure"), failure(found)
+    as_asked = all(pod in new and version_of(pod) == version for pod in pods)
+    if troubles:
+        return problem(
+            what, f"a pod of version {version} does not start: {troubles[0][0]}; {answers} answers", troubles[0][1]
+        )
+    if refusal:
+        return problem(what, f"no pod of version {version} may start: {refusal['message']}; {answers} answers", GUIDE)
     if predictor.get("reason") == "ProgressDeadlineExceeded" or (why and not answering):
-        told = f"version {version} does not become ready: {why or predictor.get('message', '')}{instead}"
-        return problem(what, told, GUIDE)
+        told = why or predictor.get("message", "")
+        return problem(what, f"version {version} does not become ready: {told}; {answers} answers", GUIDE)
+    if answering and as_asked and ready.get("status") == "True":
+        return ok(what, f"{answers} answers ({len(answering)} ready)")
     if not ready:
         return problem(what, "KServe has not looked at it", "is its controller up? kubectl -n kserve get pods")
-    said = ready.get("message") or ready.get("reason") or "Ready"
+    name, where = found["metadata"]["name"], found["metadata"]["namespace"]
     mend = f"look again soon; kubectl -n {where} describe inferenceservice {name}"
-    return unknown(what, f"version {version} is not ready yet ({said}){instead}", mend)
+    return unknown(what, f"version {version} is not ready yet; {answers} answers", mend)
 
 
 def failure(found: Thing) -> str:
@@ -94,29 +91,34 @@ def failure(found: Thing) -> str:
 
 
 def version_of(pod: Thing) -> str:
-    """The last part of the bundle's address; a pod has it from its start on, whatever the service says now."""
+    """The last part of the bundle's address; a pod has it from its start on, whatever its service asks for by now."""
     loaders = [item for item in pod["spec"].get("initContainers", []) if item["name"] == INITIALIZER]
-    return "version " + str(loaders[0]["args"][0]).rstrip("/").rpartition("/")[2] if loaders else "an unknown version"
+    return str(loaders[0]["args"][0]).rstrip("/").rpartition("/")[2] if loaders else "unknown"
 
 
-def trouble_of(pod: Thing) -> tuple[str, str, str] | None:
-    """Why a pod does not start: reason, message, and what mends it."""
-    scheduled = condition(pod, "PodScheduled")
+def trouble_of(pod: Thing) -> tuple[str, str] | None:
+    """Why a pod does not start, and what mends it."""
+    scheduled, status = condition(pod, "PodScheduled"), pod.get("status", {})
     if scheduled.get("status") == "False":
         mend = "give the cluster more nodes, or the model less: scale.yaml of the model"
-        return scheduled.get("reason", "Unschedulable"), scheduled.get("message", ""), mend
-    status = pod.get("status", {})
+        return f"no node takes it: {scheduled.get('message', '')}", mend
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        waiting = container.get("state", {}).get("waiting", {})
-        ended = container.get("state", {}).get("terminated") or container.get("lastState", {}).get("terminated") or {}
-        if waiting.get("reason") in _IMAGE:
+        state = container.get("state", {})
+        reason, waiting = state.get("waiting", {}).get("reason", ""), state.get("waiting", {}).get("message", "")
+        ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+        if reason in _IMAGE:
             mend = "publish the image, name another in images.yaml of the environment, or git revert"
-            return waiting["reason"], f"{container['image']}: {waiting.get('message', '')}", mend
-        if waiting.get("reason") in _STUCK or ended.get("exitCode"):
-            message = ended.get("message") or waiting.get("message") or f"exit code {ended.get('exitCode')}"
+            return f"{reason}: {container['image']}: {waiting}", mend
+        if reason in _STUCK or (ended.get("exitCode") and not container.get("ready")):
+            said = ended.get("message") or waiting or f"exit code {ended.get('exitCode')}"
             logs = f"kubectl -n {pod['metadata']['namespace']} logs {pod['metadata']['name']} -c {container['name']}"
-            return waiting.get("reason") or ended["reason"], f"{container['name']}: {message}", f"{logs}; {GUIDE}"
+            return f"{container['name']}: {reason or ended['reason']}: {said}", f"{logs}; {GUIDE}"
     return None
+
+
+def _is_alive(pod: Thing) -> bool:
+    """Neither going nor evicted."""
+    return "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") != "Failed"
 
 
 def _hash(thing: Thing) -> str:

@@ -153,7 +153,7 @@ def test_a_storage_that_is_away_is_told_by_who_asked_it(environment, namespace):
     assert told(environment, "s3", "problem", "is not there: the storage is http://s3.")[0]
     namespace.kubectl("apply", "--server-side", "-k", str(environment / "manifests/envs/dev" / MODEL))
     address = "s3://fairlead-dev/bundles/flight-delay/1"
-    wait_for(lambda: told(environment, STABLE, "problem", "version 1 does not", address, "no version answers"), 300)
+    wait_for(lambda: told(environment, STABLE, "problem", "version 1 does not", address, "nothing answers"), 300)
     assert told(environment, f"{MODEL}-candidate", "ok", "stopped")[0]
     assert told(environment, MODEL, "problem", "has not looked at it")[0]
     namespace.kubectl("delete", "-k", str(environment / "manifests/envs/dev" / MODEL))
@@ -165,7 +165,7 @@ def test_a_version_whose_image_is_missing_is_told_from_the_one_that_serves_on(en
     release(environment, "2")
     assert told(environment, STABLE, "problem", "must have fairlead.dev/version=2 as its release.yaml, but it is 1")[0]
     namespace.apply(service("2", NO_IMAGE))
-    said = ["version 2 does not start", "Image", NO_IMAGE, "version 1 answers meanwhile"]
+    said = ["version 2 does not start", "Image", NO_IMAGE, "version 1 answers"]
     wait_for(lambda: told(environment, STABLE, "problem", *said))
 
 

@@ -94,18 +94,24 @@ def test_a_version_that_answers_is_well():
 def test_a_missing_image_is_named_with_the_version_that_serves_on():
     new = pod("2", init={"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}})
     said = told(endpoint(OLD, new, Ready="True", PredictorReady="True"), "problem")
+    assert said == ("a pod of version 2 does not start: ErrImagePull: registry/serving:2: not found; version 1 answers")
+
+
+def test_what_a_container_said_at_its_end_is_repeated():
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": "bundle.json cannot be read"}}
+    crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "lastState": ended}
+    said = told(endpoint(pod("2", init=crash), Ready="False"), "problem")
     assert said == (
-        "version 2 does not start: ErrImagePull: registry/serving:2: not found; version 1 answers meanwhile"
+        "a pod of version 2 does not start: main: CrashLoopBackOff: bundle.json cannot be read; nothing answers"
     )
-
-
-def test_what_the_loader_of_the_bundle_said_is_repeated():
-    crash = {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}}
     status = {"transitionStatus": "BlockedByFailedLoad", "lastFailureInfo": {"message": "bundle.json cannot be read"}}
-    said = told(endpoint(pod("2", init=crash), model_status=status, Ready="False"), "problem")
-    assert said == (
-        "version 2 does not start: CrashLoopBackOff: bundle.json cannot be read; no version answers meanwhile"
-    )
+    said = told(endpoint(pod("2"), model_status=status, Ready="False"), "problem")
+    assert said == "version 2 does not become ready: bundle.json cannot be read; nothing answers"
+
+
+def test_a_container_that_crashed_once_and_is_ready_again_is_well():
+    again = {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}, "ready": True}
+    assert told(endpoint(pod("2", ready="True", main=again), Ready="True"), "ok")
 
 
 def test_a_pod_that_fits_no_node_and_one_that_is_refused_are_problems():
@@ -118,7 +124,10 @@ def test_a_pod_that_fits_no_node_and_one_that_is_refused_are_problems():
 
 
 def test_a_version_that_is_starting_cannot_be_told_yet():
-    assert "version 1 answers meanwhile" in told(endpoint(OLD, pod("2"), Ready="True"), "cannot tell")
+    starting = "version 2 is not ready yet; version 1 answers"
+    assert told(endpoint(OLD, pod("2"), Ready="True"), "cannot tell") == starting
+    not_rolled_out = pod("1", ready="True")  # KServe has not made pods of the version that is asked for
+    assert told(endpoint(not_rolled_out, Ready="True"), "cannot tell") == starting
 
 
 def test_a_service_that_does_not_follow_its_release_or_that_nobody_looked_at_is_a_problem():
