@@ -79,3 +79,20 @@ class ReleaseConflictError(RolloutError):
 
 class DriftError(FairleadError):
     """Two samples cannot be compared: they do not have the same columns."""
+
+
+class ClusterDownError(FairleadError):
+    """The cluster cannot be reached, or does not know who asks."""
+
+
+class NotAllowedError(FairleadError):
+    """The cluster answers, but this user may not read that."""
+
+    def __init__(self, what: str, message: str) -> None:
+        """
+        Args:
+            what: the objects that were asked for.
+            message: the cluster's own words.
+        """
+        super().__init__(message)
+        self.what = what

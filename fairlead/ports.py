@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from fairlead.doctor.kinds import Kind
     from fairlead.features.lookup import Looked, LookupPlan
     from fairlead.packaging.bundle import Bundle
     from fairlead.records.reading import PredictionEvent
@@ -229,4 +230,27 @@ class PipelineBackend(Protocol):
 
     def remove_repetition(self, repetition_id: str) -> None:
         """Stop repeating; one that is gone is no error."""
+        ...
+
+
+class ClusterReader(Protocol):
+    """Reads objects of a cluster of Kubernetes, as the dictionaries that its API server answers with; changes none.
+
+    Every method raises ClusterDownError where the cluster does not answer, and NotAllowedError where it refuses.
+    """
+
+    def find(self, kind: "Kind", namespace: str, name: str) -> dict[str, Any] | None:
+        """The object; None if it is not there, or its kind is not. A Secret has its keys, and no values."""
+        ...
+
+    def every(self, kind: "Kind", namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The objects with these labels; none if their kind is not there. Not for Secrets."""
+        ...
+
+    def versions(self, group: str) -> Sequence[str]:
+        """The versions that a group is served in: `serving.kserve.io/v1beta1`; none if nothing defines it."""
+        ...
+
+    def kinds(self, api: str) -> set[str]:
+        """The names of the kinds of one group and version."""
         ...

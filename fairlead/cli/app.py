@@ -159,6 +159,32 @@ def render(
 
 
 @app.command()
+def doctor(
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            "--env",
+            "--environment",
+            "-e",
+            help="A folder of manifests/envs; unless told, those that argocd/settings.yaml names.",
+        ),
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(help="As kubectl has it; unless told, KUBECONFIG, else ~/.kube/config.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Of the kubeconfig; unless told, its current one.")] = None,
+    json_output: Json = False,
+) -> None:
+    """Say what is missing or wrong on a cluster, and how to mend it; nothing is changed.
+
+    Exit code 0: all is well. 1: something is not, or cannot be told. 2: the cluster cannot be reached.
+    """
+    from fairlead.cli.doctor import examine_cluster
+
+    raise typer.Exit(examine_cluster(find_repo(), environment, kubeconfig, context, json_output))
+
+
+@app.command()
 def models(home: Home = HOME, json_output: Json = False) -> None:
     """List the versions of all models."""
     from fairlead.cli.show import list_models
