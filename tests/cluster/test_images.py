@@ -19,6 +19,7 @@ from tests.repo.test_image_locks import locked, normal
 pytestmark = pytest.mark.cluster
 
 REPO = Path(__file__).resolve().parents[2]
+GOAL_MEMORY_MB = 180
 NAMES = ("pipeline", "serving", "monitoring")
 NOT_HERE = 2
 """What `.ci/images` ends with where the image is not in this machine's storage."""
@@ -66,6 +67,12 @@ def seconds_to_serve(namespace: Namespace, pod: str) -> float:
     lines = namespace.kubectl("logs", "--timestamps", pod).splitlines()
     time, _, _ = next(line for line in lines if " serving " in line).partition(" ")
     return datetime.fromisoformat(time).timestamp() - started
+
+
+def megabytes(namespace: Namespace, pod: str) -> float:
+    """What the pod's process holds of the memory, its libraries included."""
+    script = "import os; print(int(open('/proc/1/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6)"
+    return float(namespace.kubectl("exec", pod, "--", "python", "-c", script))
 
 
 def readiness(path: str, port: int) -> dict[str, Any]:
@@ -122,6 +129,9 @@ def test_the_server_answers_from_a_folder_of_files(namespace: Namespace, image: 
     sys.stdout.write(f"the server took {seconds_to_serve(namespace, 'serving'):.1f} s\n")
     with namespace.forwarded("serving", 8080) as address:
         assert Endpoint(address).score("flight-delay", COLUMNS).scores == pytest.approx(SCORES)
+    used = megabytes(namespace, "serving")
+    sys.stdout.write(f"and {used:.0f} MB of memory\n")
+    assert used <= GOAL_MEMORY_MB
 
 
 def test_the_receiver_becomes_ready(namespace: Namespace, image: Named) -> None:
