@@ -33,6 +33,8 @@ MEDIA_TYPES = re.compile(
 """JSON and bytes. The form is what curl says of `-d` unless it is told otherwise."""
 
 RETRY_AFTER = (b"retry-after", b"1")
+DISCARDED = 8
+"""How many times the largest body a refused client may still send."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,8 @@ class Front:
                 raise Refused(503, "overload", f"the server has {self.in_flight} requests at hand already")
         except Refused as refused:
             self.observer.refused(refused.kind)
+            if (b"expect", b"100-continue") not in scope["headers"]:
+                await discard(receive, self._limits)
             return await respond_error(send, refused.status, str(refused), close=True)
         self.in_flight += 1
         self.observer.in_flight.inc()
@@ -143,6 +147,7 @@ class Front:
             body = await read_body(receive, self._limits)
         except Refused as refused:
             self.observer.refused(refused.kind)
+            await discard(receive, self._limits)
             return await respond_error(send, refused.status, str(refused), close=True)
         if body is None:
             return None  # the client has gone
@@ -247,6 +252,19 @@ async def read_body(receive: Receive, limits: Limits) -> bytes | None:
             raise too_large(limits)
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def discard(receive: Receive, limits: Limits) -> None:
+    """Read on, and keep nothing, so that whoever is still sending can read the refusal.
+
+    A proxy that is cut off while it sends makes a 503 of its own in place of a 413. It ends with the body, or after
+    some times of what is allowed: then the connection is cut.
+    """
+    size, more = 0, True
+    while more and size <= DISCARDED * limits.body_bytes:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message["type"] != "http.disconnect" and message.get("more_body", False)
 
 
 def content(result: Answer) -> tuple[bytes, list[tuple[bytes, bytes]]]:

@@ -208,6 +208,22 @@ def test_a_body_that_is_too_large_is_a_413(server: Running, path: str, told: boo
     assert "at most 1048576 bytes" in answer.json()["error"]
 
 
+@pytest.mark.parametrize("path", [PATH, "/v1/models/flight-delay:predict"])
+def test_a_client_that_sends_all_before_it_reads_gets_the_413(server: Running, path: str) -> None:
+    with connect(server) as connection:
+        connection.sendall(request(b" " * (6 * 2**20), path=path))
+        status, headers, answer = Reader(connection).next()
+    assert (status, headers["connection"]) == (413, "close")
+    assert "at most 1048576 bytes" in answer["error"]
+
+
+def test_a_client_that_waits_for_a_go_ahead_is_refused_before_it_sends(server: Running) -> None:
+    head, _, _ = request(b" " * (6 * 2**20), "expect: 100-continue").partition(b"\r\n\r\n")
+    with connect(server) as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        assert Reader(connection).next()[0] == 413
+
+
 @pytest.mark.parametrize("kind", ["text/xml", "image/png", "multipart/form-data; boundary=x"])
 @pytest.mark.parametrize("path", [PATH, "/v1/models/flight-delay:predict"])
 def test_a_body_of_another_kind_is_a_415(server: Running, path: str, kind: str) -> None:
