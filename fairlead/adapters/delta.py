@@ -28,6 +28,10 @@ READABLE = {"timestampNtz"}
 class DeltaTables:
     """`TableStore` in a folder or below an `s3://` prefix.
 
+    Threads of one process must not append to tables in S3 at once: deltalake 1.6 opens a table with Python's lock in
+    its hand, while the writer of another thread waits for that lock to get its next rows, and both for ever. Processes
+    do not disturb each other.
+
     Rows are never read through `DeltaTable.to_pyarrow_*`: with its default filesystem deltalake 1.6 aborts the
     process at exit. A version's Parquet files are given out instead.
     """

@@ -232,14 +232,6 @@ def test_of_two_writers_of_one_key_at_once_the_second_one_fails(store: Any, ther
     assert store.append(SALES, stream(ONE), key="one", notes={}) == int(there), "it is there already"
 
 
-def test_many_writers_at_once_lose_no_rows(store: Any) -> None:
-    store.append(SALES, stream(ONE), key="one", notes={})
-    with ThreadPoolExecutor(8) as writers:
-        versions = list(writers.map(lambda key: store.append(SALES, stream(TWO), key=key, notes={}), "abcdefgh"))
-    assert sorted(versions) == list(range(1, 9))
-    assert open_table(store, SALES, 8, "sales").rows == 10
-
-
 def test_a_store_that_does_not_answer_is_told_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fairlead.adapters.s3.RETRY_SECONDS", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
