@@ -75,8 +75,11 @@ class LocalPipelines:
                     cache_root=str(self._cache),
                 )
                 pipeline = components.load_component_from_file(str(package))
-                _forget_retries(pipeline.component_spec.implementation.graph)
+                graph = pipeline.component_spec.implementation.graph
+                if graph is not None:  # a pipeline of one step is read as that step, without retries
+                    _forget_retries(graph)
                 task = _call(pipeline, arguments, watch, path)
+                watch.tell_done()
         return task.output if len(task.outputs) == 1 else dict(task.outputs)
 
 
@@ -148,9 +151,8 @@ class _Watch(io.StringIO):
         return len(text)
 
     def _line(self, line: str) -> None:
-        if self._done and any(pattern.search(line) for pattern in (_STARTED, _CACHED, _ENDED, _PIPELINE_ENDED)):
-            self._on_event(self._done)
-            self._done = None
+        if any(pattern.search(line) for pattern in (_STARTED, _CACHED, _ENDED, _PIPELINE_ENDED)):
+            self.tell_done()
         if match := _STARTED.search(line):
             self.task, self._began, self.error = match["task"], time.monotonic(), []
             self._emit(self.task, "started")
@@ -168,6 +170,12 @@ class _Watch(io.StringIO):
             self.error = [match["message"]]
         elif self.error and line and not line.startswith(("Traceback", "File ", "-----")):
             self.error.append(line)
+
+    def tell_done(self) -> None:
+        """Tell of the task that succeeded last, now that its result is kept."""
+        if self._done:
+            self._on_event(self._done)
+            self._done = None
 
     def _emit(self, task: str, kind: Any, text: str = "") -> None:
         self._on_event(self._event(task, kind, text))

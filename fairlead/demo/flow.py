@@ -278,8 +278,9 @@ class Flow:
     ) -> Made:
         began = time.monotonic()
         self.progress.begin(name, title)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries about each other; a user can mend none of them
+        # Of libraries about each other; a user can mend none of them. Recorded and not filtered: Feast, when it is
+        # imported, puts a filter of its own before all others.
+        with warnings.catch_warnings(record=True):
             result = action()
         text = "" if cached else detail(result)
         self._end(Step(name=name, title=title, seconds=time.monotonic() - began, cached=cached, detail=text))

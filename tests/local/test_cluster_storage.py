@@ -34,6 +34,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         tracking = stack.enter_context(mlflow_server(folder / "mlflow", f"{ROOT}/mlflow"))
         store = stack.enter_context(fake_redis())
         checkout = make_checkout(folder / "repo", folder / "scratch")
+        file = "pipelines/models/flight-delay.yaml"
+        checkout.edit(file, ("name: flight-delay\n", "name: flight-delay\nserving: {features: {deadline_ms: 5000}}\n"))
         checkout.environ = {
             **s3,
             "FAIRLEAD_REPO": str(checkout.repo),

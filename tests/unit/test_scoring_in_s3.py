@@ -6,15 +6,13 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from fairlead.errors import SourceError
 from fairlead.scoring.request import run_plan
 from fairlead.scoring.source import Source, digest_of, open_parquet
+from tests.s3_server import BUCKET, s3_server
 from tests.unit import scoring_example as example
 from tests.unit.scoring_example import Home
-
-BUCKET = "batches"
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +22,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[None]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ALLOW_HTTP", "true")
-        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+    with s3_server():
         yield
-    server.stop()
 
 
 def upload(path: Path, key: str) -> str:
