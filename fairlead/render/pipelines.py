@@ -11,7 +11,7 @@ from fairlead.errors import SpecError
 from fairlead.lineage.digest import hash_json
 from fairlead.render.documents import text_of
 from fairlead.render.manifests.config_map import environment_variables
-from fairlead.render.manifests.objects import ENVIRONMENT_CONFIG, STORAGE_SECRET
+from fairlead.render.manifests.objects import ENVIRONMENT_CONFIG, PIPELINE_IMAGE, STORAGE_SECRET
 from fairlead.spec.dataset import nearest
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec
 from fairlead.spec.load import load_document, load_environment
@@ -22,8 +22,6 @@ FOLDER = "pipelines"
 NAMESPACE_NEEDS = "../../../workloads/kubeflow-namespace"
 SCHEDULES_CONFIG = "pipeline-schedules"
 SCHEDULES_FILE = "schedules.yaml"
-PLACEHOLDER_IMAGE = "fairlead/pipeline"
-"""What the steps of a compiled pipeline name: `components.images.PIPELINE_IMAGE`."""
 
 SOURCES = "pipelines/, ../environment.yaml and ../images.yaml"
 """What the files of an environment are made from."""
@@ -146,8 +144,8 @@ def pipeline_version(package: list[Any], image: str, namespace: str) -> dict[str
 
 
 def _with_image(executor: str, container: dict[str, Any], image: str) -> dict[str, Any]:
-    if container["image"] != PLACEHOLDER_IMAGE:
-        raise SpecError(f"{executor} must run in {PLACEHOLDER_IMAGE!r}, but names the image {container['image']!r}")
+    if container["image"] != PIPELINE_IMAGE:
+        raise SpecError(f"{executor} must run in {PIPELINE_IMAGE!r}, but names the image {container['image']!r}")
     return {**container, "image": image}
 
 

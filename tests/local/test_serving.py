@@ -18,9 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fairlead.adapters.endpoint import Endpoint, serve_in_background
 from fairlead.errors import EndpointError
-from fairlead.lineage.digest import hash_file
-from fairlead.packaging.bundle import MODEL_FILE, Bundle, write_bundle
 from fairlead.packaging.signature import Input, Signature
+from tests.unit.serving_example import write as write_example
 
 REPO = Path(__file__).resolve().parents[2]
 SIGNATURE = Signature(
@@ -52,29 +51,8 @@ def write(folder: Path, **changes: Any) -> Path:
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2])],
         [numpy_helper.from_array(np.array(value, dtype=np.float32), key) for key, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    folder.mkdir(parents=True)
-    (folder / MODEL_FILE).write_bytes(model.SerializeToString())
-    content: dict[str, Any] = {
-        "model": "flight-delay",
-        "description": "Late?",
-        "version": "3",
-        "task": "binary",
-        "candidate": "logistic",
-        "signature": SIGNATURE,
-        "threshold": 0.5,
-        "feature_service": "flight_v1",
-        "dataset": "flights",
-        "as_of": "2013-10-01T00:00:00Z",
-        "tables": {},
-        "code_version": "src-0",
-        "lock": "lock-none",
-        "spec_digest": "0",
-        "opset": 17,
-        "files": {MODEL_FILE: hash_file(folder / MODEL_FILE)},
-    }
-    write_bundle(Bundle(**{**content, **changes}), folder)
-    return folder
+    defaults = {"signature": SIGNATURE, "threshold": 0.5}
+    return write_example(folder, graph, **{**defaults, **changes})
 
 
 def free_port() -> int:
