@@ -113,9 +113,7 @@ class EventEncoder:
             data["asked_at"] = asked_at
         if mirrored:
             data["mirrored"] = True
-        if self._policy != "none":
-            self._add_features(data, matrix)
-        return self._event(data)
+        return self._event(data, self._features(matrix))
 
     def failed(
         self, *, request_id: str | None, status: int, reason: str, latency_ms: float, mirrored: bool = False
@@ -129,44 +127,50 @@ class EventEncoder:
         data = {"request_id": request_id, "rows": 0, "latency_ms": latency_ms, "status": status, "error": error}
         if mirrored:
             data["mirrored"] = True
-        return self._event(data)
+        return self._event(data, b"}")
 
-    def _allowed(self, columns: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    def _allowed(self, columns: Mapping[str, Sequence[Any]]) -> Mapping[str, Any]:
+        if len(columns) == len(self._kept) and type(columns) is dict:  # nothing is left out, nothing is hashed
+            return columns
         allowed: dict[str, Any] = {name: columns[name] for name in self._kept}
         if self._hashed and self._pseudonyms is not None:
             for name in self._hashed:
                 allowed[name] = [self._pseudonyms.of(value) for value in columns[name]]
         return allowed
 
-    def _add_features(self, data: dict[str, Any], matrix: Matrix) -> None:
+    def _features(self, matrix: Matrix) -> bytes:
+        """The last part of an event's data; base64 and hex need no escaping in JSON."""
+        if self._policy == "none":
+            return b"}"
         if self._blanked:
             matrix = matrix.copy()
             matrix[:, self._blanked] = np.nan
         if self._policy == "values":
-            data["features"] = b2a_base64(matrix.tobytes(), newline=False).decode("ascii")
-        else:
-            data["features_hash"] = hashlib.blake2b(matrix.tobytes(), digest_size=HASH_BYTES).hexdigest()
+            return b',"features":"%s"}' % b2a_base64(matrix.tobytes(), newline=False)
+        return (
+            b',"features_hash":"%s"}' % hashlib.blake2b(matrix.tobytes(), digest_size=HASH_BYTES).hexdigest().encode()
+        )
 
-    def _event(self, data: dict[str, Any]) -> bytes:
+    def _event(self, data: dict[str, Any], features: bytes) -> bytes:
         try:
             tail = orjson.dumps(data, _plain, _OPTIONS)
         except orjson.JSONEncodeError as error:
             raise RecordError(f"a record must be JSON, but {error}; request {data['request_id']!r}") from None
-        return b'%s%d","time":"%sZ","data":%s%s}' % (
+        seconds = time.time()
+        whole = int(seconds)
+        known, text = self._second
+        if known != whole:  # the calendar is asked once a second
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode()
+            self._second = (whole, text)
+        return b'%s%d","time":"%s.%06dZ","data":%s%s%s}' % (
             self._head,
             next(self._ids),
-            self._now(),
+            text,
+            (seconds - whole) * 1e6,
             self._data_head,
-            tail[1:],
+            tail[1:-1],
+            features,
         )
-
-    def _now(self) -> bytes:
-        seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        known, text = self._second
-        if known != seconds:  # the calendar is asked once a second
-            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)).encode()
-            self._second = (seconds, text)
-        return b"%s.%06d" % (text, nanoseconds // 1000)
 
 
 def _heads(bundle: Bundle) -> tuple[bytes, bytes]:

@@ -1,5 +1,10 @@
-"""One file of a spool: how far it is delivered, then frames of length, checksum and bytes."""
+"""One file of a spool: how far it is delivered, then frames of length, checksum and bytes.
 
+Frames are written through a memory map of a file whose whole length the disk has set aside. A bare `write` of one
+record is 2 µs, and what comes after it runs slower for the switch to the kernel: together half of what a record costs.
+"""
+
+import mmap
 import os
 import secrets
 import struct
@@ -28,11 +33,6 @@ class Frames:
     """How much of the piece these are."""
 
 
-def frame(event: bytes) -> bytes:
-    """An event as it lies in a segment."""
-    return FRAME.pack(len(event), crc32(event)) + event
-
-
 def walk(piece: bytes, limit: int | None = None) -> Frames:
     """Read whole frames from the beginning of a piece, at most `limit`; a frame that is not whole ends it."""
     events: list[bytes] = []
@@ -56,7 +56,9 @@ def walk(piece: bytes, limit: int | None = None) -> Frames:
 class Segment:
     """A file of frames. Not safe for threads: its spool has the lock."""
 
-    def __init__(self, path: Path, descriptor: int, *, acknowledged: int, size: int, events: int) -> None:
+    def __init__(
+        self, path: Path, descriptor: int, *, acknowledged: int, size: int, events: int, capacity: int
+    ) -> None:
         self.path = path
         self.acknowledged = acknowledged
         """Offset of the first byte that is not delivered yet."""
@@ -64,20 +66,28 @@ class Segment:
         """Offset behind the last whole frame."""
         self.events = events
         """How many frames lie between the two."""
+        self.capacity = capacity
+        """Up to where frames may be appended; no more than `size` where none may."""
         self._descriptor = descriptor
+        self._map = mmap.mmap(descriptor, capacity) if capacity > size else None
 
     @classmethod
-    def create(cls, folder: Path) -> Self:
-        """An empty segment; names are in the order of creation."""
+    def create(cls, folder: Path, capacity: int) -> Self:
+        """An empty segment that frames can be appended to; names are in the order of creation.
+
+        Raises:
+            OSError: the disk has not as much room.
+        """
         path = folder / f"{time.time_ns():020d}-{secrets.token_hex(4)}{SUFFIX}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        segment = cls(path, descriptor, acknowledged=HEADER.size, size=0, events=0)
         try:
-            segment._write(_header(HEADER.size))
+            os.posix_fallocate(descriptor, 0, capacity)  # a write to a map without room behind it kills the process
+            os.pwrite(descriptor, _header(HEADER.size), 0)
+            return cls(path, descriptor, acknowledged=HEADER.size, size=HEADER.size, events=0, capacity=capacity)
         except OSError:
-            segment.remove()
+            os.close(descriptor)
+            path.unlink()
             raise
-        return segment
 
     @classmethod
     def open(cls, path: Path) -> tuple[Self, int]:
@@ -85,26 +95,38 @@ class Segment:
         content = path.read_bytes()
         acknowledged = _read_header(content)
         found = walk(content[acknowledged:])
-        size = max(acknowledged + found.length, HEADER.size)
+        end = acknowledged + found.length
+        size = max(end, HEADER.size)
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         os.ftruncate(descriptor, size)
-        os.lseek(descriptor, size, os.SEEK_SET)
-        segment = cls(path, descriptor, acknowledged=acknowledged, size=size, events=len(found.events) + found.torn)
-        return segment, int(len(content) > acknowledged + found.length)
+        segment = cls(
+            path, descriptor, acknowledged=acknowledged, size=size, events=len(found.events) + found.torn, capacity=size
+        )
+        return segment, int(bool(content[end:].rstrip(b"\0")))
 
     @property
     def done(self) -> bool:
         """Nothing is left to deliver."""
         return self.acknowledged >= self.size
 
-    def append(self, framed: bytes) -> None:
-        """Write one frame, or nothing.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        self._write(framed)
+    def append(self, event: bytes) -> None:
+        """Write one frame, for which there must be room. Its length comes last: without it there is no frame."""
+        mapped, start = self._map, self.size
+        assert mapped is not None, "the spool appends to its newest segment only"
+        body = start + FRAME.size
+        end = body + len(event)
+        mapped[body:end] = event
+        FRAME.pack_into(mapped, start, len(event), crc32(event))
+        self.size = end
         self.events += 1
+
+    def seal(self) -> None:
+        """Append no more; the disk gets back what was set aside."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+            self.capacity = self.size
+            os.ftruncate(self._descriptor, self.size)
 
     def acknowledge(self, end: int, events: int) -> None:
         """Remember that all before `end` is delivered."""
@@ -119,18 +141,8 @@ class Segment:
 
     def close(self) -> None:
         """Leave the file as it is."""
+        self.seal()
         os.close(self._descriptor)
-
-    def _write(self, content: bytes) -> None:
-        try:
-            written = os.write(self._descriptor, content)
-            while written < len(content):  # a disk that is nearly full takes a part; the next write tells why
-                written += os.write(self._descriptor, content[written:])
-        except OSError:
-            os.ftruncate(self._descriptor, self.size)
-            os.lseek(self._descriptor, self.size, os.SEEK_SET)
-            raise
-        self.size += len(content)
 
 
 def _header(acknowledged: int) -> bytes:

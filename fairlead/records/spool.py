@@ -1,8 +1,8 @@
 """Where records wait on disk until they are delivered: bounded, and safe from a kill at any instant.
 
 Each process has a folder of its own, held by a lock that ends with the process. What a dead process left is taken
-over by the next one that starts or looks. An event is one write to the file, so it outlives the process from then
-on. It is not forced to the disk: when the machine itself loses power, the last seconds may be lost.
+over by the next one that starts or looks. An event is copied to the kernel's pages of the file, so it outlives the
+process from then on. It is not forced to the disk: when the machine itself loses power, the last seconds may be lost.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Literal
 
 from fairlead.errors import RecordError, SpoolFullError
-from fairlead.records.segment import HEADER, SUFFIX, Segment, frame, walk
+from fairlead.records.segment import FRAME, HEADER, SUFFIX, Segment, walk
 
 WhenFull = Literal["drop_oldest", "refuse"]
 
@@ -24,7 +24,8 @@ LOCK_FILE = "lock"
 WORKER_PREFIX = "worker-"
 SEGMENTS = 16
 """In how many pieces a full spool is given up."""
-LARGEST_SEGMENT = 8 * 1024 * 1024
+LARGEST_SEGMENT = 4 * 1024 * 1024
+"""The newest one takes so much disk from its start, and as much memory in the end."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Spool:
 
     @property
     def depth_bytes(self) -> int:
-        """Size of the files, with what is delivered but not deleted yet."""
+        """Size of what is in the files, with what is delivered but not deleted yet."""
         return self._bytes
 
     def append(self, event: bytes) -> None:
@@ -87,22 +88,19 @@ class Spool:
         Raises:
             SpoolFullError: there is no room and the policy is `refuse`.
         """
-        framed = frame(event)
-        length = len(framed)
+        length = FRAME.size + len(event)
         with self._lock:
             active = self._active
-            if active is None or active.size + length > self._segment_bytes or self._bytes + length > self._max_bytes:
+            if active is None or active.size + length > active.capacity or self._bytes + length > self._max_bytes:
                 self._check_open()
                 if not self._make_room(length):
                     return
                 active = self._active
-            try:
+            if active is None:
+                active = self._begin_on_disk(length)
                 if active is None:
-                    active = self._begin()
-                active.append(framed)
-            except OSError as error:
-                self._append_to_full_disk(framed, error)
-                return
+                    return
+            active.append(event)
             self._bytes += length
 
     def read(self, max_events: int = 2000, max_bytes: int = 2_000_000) -> Batch | None:
@@ -192,6 +190,8 @@ class Spool:
         if self._when_full == "drop_oldest":
             self._drop_until(max(room, 0))
         if self._bytes <= room:
+            if ended is not None and ended in self._segments:
+                ended.seal()
             return True
         if self._when_full == "refuse":
             self._active = ended if ended in self._segments else None
@@ -202,23 +202,32 @@ class Spool:
         self.dropped += 1
         return False
 
-    def _append_to_full_disk(self, framed: bytes, error: OSError) -> None:
-        """The disk itself has no room: give up the oldest segments for this event, or the event for them."""
-        while self._when_full == "drop_oldest" and any(item is not self._active for item in self._segments):
-            self._drop(next(item for item in self._segments if item is not self._active))
+    def _begin_on_disk(self, length: int) -> Segment | None:
+        """A new segment; where the disk has no room for it the oldest ones are given up. None: the event itself is."""
+        needed = HEADER.size + length
+        while True:
             try:
-                (self._active or self._begin()).append(framed)
+                return self._begin(max(self._segment_bytes, needed))
             except OSError:
-                continue
-            self._bytes += len(framed)
-            return
+                try:
+                    return self._begin(needed)  # the last room of a disk that is nearly full
+                except OSError as error:
+                    if not self._give_up_oldest(error):
+                        return None
+
+    def _give_up_oldest(self, error: OSError) -> bool:
+        """Make room on the disk itself. False: there is nothing left to give up but the event."""
         if self._when_full == "refuse":
             self.refused += 1
             raise SpoolFullError(f"cannot keep records in {self._folder}: {error.strerror or error}") from None
-        self.dropped += 1
+        if not self._segments:
+            self.dropped += 1
+            return False
+        self._drop(self._segments[0])
+        return True
 
-    def _begin(self) -> Segment:
-        self._active = Segment.create(self._folder)
+    def _begin(self, capacity: int) -> Segment:
+        self._active = Segment.create(self._folder, capacity)
         self._segments.append(self._active)
         self._bytes += self._active.size
         return self._active
