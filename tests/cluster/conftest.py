@@ -8,11 +8,14 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cluster.programs import RefusedError, kubectl
+
+if TYPE_CHECKING:
+    from tests.cluster.loop import Loop
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 ANY_UID = 1000680000
@@ -43,7 +46,7 @@ class Namespace:
             self.kubectl("wait", f"pod/{pod}", f"--for={condition}", f"--timeout={seconds}s")
         except RefusedError as error:
             events = self.kubectl("get", "events", "-o", "custom-columns=A:.reason,B:.message", "--no-headers")
-            said = self.kubectl("logs", pod, "--ignore-errors")
+            said = self.kubectl("logs", pod, "--all-containers", "--ignore-errors")
             raise AssertionError(f"{error}\n{events}\n{said}") from None
 
     def run(self, pod: str, image: str, *command: str, **container: Any) -> str:
@@ -136,3 +139,18 @@ def image() -> Callable[[str], str]:
         return os.environ[variable]
 
     return named
+
+
+@pytest.fixture(scope="session")
+def images(image: Callable[[str], str]) -> dict[str, str]:
+    """All images that the whole loop needs, by their short names."""
+    return {name: image(name) for name in ("pipeline", "serving", "monitoring", "stand-ins")}
+
+
+@pytest.fixture(scope="session")
+def loop(tmp_path_factory: pytest.TempPathFactory, images: dict[str, str]) -> Iterator["Loop"]:
+    """The whole loop; the modules that share it are the last ones by name, and follow on each other."""
+    from tests.cluster.loop import running
+
+    with running(tmp_path_factory.mktemp("fork"), images) as found:
+        yield found

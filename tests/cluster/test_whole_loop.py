@@ -1,0 +1,161 @@
+"""The whole loop on a cluster: one file applied, a model trained in a pod, released by a commit, asked by callers.
+
+Besides KUBECONFIG and the images: FAIRLEAD_TEST_GATEWAY (`namespace/name` of a Gateway) and FAIRLEAD_TEST_GATEWAY_URL
+(its address here). Argo CD must be able to read a repository of this machine.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+
+from fairlead.adapters.bundles import open_bundles
+from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.s3_arrow import dataset, filesystem
+from tests.cluster.conftest import Namespace
+from tests.cluster.loop import (
+    ASKED_AT,
+    BUCKET,
+    COLUMNS,
+    DOMAIN,
+    MODEL,
+    NAMESPACE,
+    REPO,
+    Loop,
+    answers,
+    ask,
+    is_well,
+    nobody_is_refused,
+    run_job,
+    wait_for,
+)
+from tests.cluster.programs import kubectl
+from tests.cluster.stand_ins import PIPELINES
+from tests.cluster.step_pods import Pods
+from tests.local.conftest import AS_OF, _shrink
+
+pytestmark = pytest.mark.cluster
+
+ROWS = 200
+
+
+def test_one_file_brings_up_the_environment_and_its_pipelines(loop: Loop) -> None:
+    with loop.timed("apply root.yaml → all Synced and Healthy"):
+        for name in ("fairlead", "dev-common", "dev-pipelines"):
+            wait_for(f"{name} Synced and Healthy", lambda name=name: is_well(name, loop.commit))
+    assert "pipelineversion" in kubectl("get", "pipelineversions", "-n", "kubeflow", "-o", "name")
+
+
+def bundle_files(loop: Loop, version: str) -> dict[str, bytes]:
+    with loop.storage():
+        found = filesystem().get_file_info(_below(f"fairlead-dev/bundles/{MODEL}/{version}"))
+        return {item.base_name: filesystem().open_input_file(item.path).read() for item in found}
+
+
+@pytest.fixture(scope="module")
+def small_model() -> dict[str, Any]:
+    """A ConfigMap with a model that is quickly trained."""
+    spec = yaml.safe_load((REPO / f"pipelines/models/{MODEL}.yaml").read_text(encoding="utf-8"))
+    _shrink(spec)
+    spec["serving"] = {"features": {"deadline_ms": 5000}}  # the machine of a test is busy
+    data = {"model.yaml": yaml.safe_dump(spec, sort_keys=False)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "small"}, "data": data}
+
+
+SMALL_VOLUME = {"name": "small", "configMap": {"name": "small"}}
+SMALL_MOUNT = {"name": "small", "mountPath": f"/app/pipelines/models/{MODEL}.yaml", "subPath": "model.yaml"}
+
+
+def test_each_step_runs_in_a_pod_of_its_own_with_artifacts_in_s3(
+    loop: Loop, images: dict[str, str], small_model: dict[str, Any]
+) -> None:
+    steps = Namespace(PIPELINES)
+    steps.apply(small_model)
+    pods = Pods(steps, images["pipeline"], f"{BUCKET}/pipelines/by-hand", [SMALL_VOLUME], [SMALL_MOUNT])
+    with loop.timed("the training pipeline, a pod a step"):
+        plan = pods.step("retrain_model", "plan-run", {"model": MODEL, "as_of": AS_OF}, {})
+        made = pods.pipeline("train_and_release", plan.parameters)
+    assert made["register-model"].parameters == {"Output": "1"}
+    assert {"bundle.json", "model.onnx"} <= set(bundle_files(loop, "1"))
+
+
+def test_a_whole_run_in_one_pod_makes_the_same_model(loop: Loop, small_model: dict[str, Any]) -> None:
+    NAMESPACE.apply(small_model)
+    before = bundle_files(loop, "1")
+
+    def shrink(pod: dict[str, Any]) -> None:
+        container = pod["containers"][0]
+        container["command"] += ["--as-of", AS_OF]
+        container["volumeMounts"].append(SMALL_MOUNT)
+        pod["volumes"].append(SMALL_VOLUME)
+
+    with loop.timed("train in a pod"):
+        said = run_job("first-training", shrink)
+    assert f"{MODEL}@1" in said
+    assert bundle_files(loop, "1") == before
+
+
+def _below(path: str) -> Any:
+    from pyarrow.fs import FileSelector
+
+    return FileSelector(path)
+
+
+def test_features_are_published_and_rows_scored_offline_in_a_pod(loop: Loop) -> None:
+    import pyarrow.parquet as pq
+
+    rows = f"{BUCKET}/rows.parquet"
+    with loop.storage():
+        flights = dataset(DeltaTables(f"{BUCKET}/tables").files("flights/clean/flights", 0)).to_table(columns=COLUMNS)
+        pq.write_table(flights.slice(0, ROWS), rows.removeprefix("s3://"), filesystem=filesystem())
+    keep = " ".join(f"--keep {name}" for name in COLUMNS)
+    home = "--home /tmp/home/fairlead"
+    steps = [
+        f"fairlead promote {MODEL}@1 {home}",
+        f"fairlead publish {MODEL}@1 {home}",
+        f"fairlead score {MODEL}@1 {rows} --asked-at {ASKED_AT} {keep} {home}",
+    ]
+
+    def these(pod: dict[str, Any]) -> None:
+        pod["containers"][0]["command"] = ["sh", "-euc", "\n".join(steps)]
+
+    with loop.timed("promote, publish and score in a pod"):
+        run_job("publish", these)
+    with loop.storage():
+        files = DeltaTables(f"{BUCKET}/tables").files(f"flights/predictions/{MODEL}", 0)
+        loop.asked = dataset(files).to_table().sort_by("row")
+    assert len(loop.asked) == ROWS
+
+
+def test_a_commit_releases_it_and_the_gateway_answers_what_was_scored_offline(loop: Loop) -> None:
+    assert loop.asked is not None
+    with loop.timed("first release: commit → answers"):
+        commit = loop.fork.release("1", "Release flight-delay 1")
+        wait_for("an answer of version 1", lambda: answers(loop.asked, "1"))
+    scores, _ = ask(loop.asked)
+    np.testing.assert_allclose(scores, loop.asked["score"].to_numpy(), atol=1e-6)
+    wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
+
+
+def test_another_version_comes_by_a_commit_and_no_request_fails(loop: Loop, tmp_path: Path) -> None:
+    assert loop.asked is not None
+    with loop.storage():
+        bundles = open_bundles(f"{BUCKET}/bundles")
+        bundles.release(bundles.folder(MODEL, "1"), MODEL, "2")
+    few = loop.asked.slice(0, 5)
+    with nobody_is_refused(few) as versions, loop.timed("commit → answers of the new version"):
+        commit = loop.fork.release("2", "Release flight-delay 2")
+        wait_for("an answer of version 2", lambda: versions[-1:] == ["2"])
+    assert versions[0] == "1"
+    wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
+
+
+def test_what_is_not_for_callers_is_not_reachable_from_outside(loop: Loop) -> None:
+    url = os.environ["FAIRLEAD_TEST_GATEWAY_URL"]
+    for path in ("/v2/repository/index", "/metrics", "/openapi.json"):
+        answer = httpx.get(url + path, headers={"host": f"{MODEL}.{DOMAIN}"}, trust_env=False)
+        assert answer.status_code == 404
