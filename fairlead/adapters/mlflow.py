@@ -155,6 +155,12 @@ class MlflowRegistry:
             return ""
         return str(champion.version)
 
+    def made_by(self, plan: "Plan") -> RegisteredVersion | None:
+        """The newest version that a run of `plan` made; None if none did."""
+        digest = plan_digest(plan)
+        found = (item for item in self._stored(plan.model.name) if item.tags.get(TAG_PLAN) == digest)
+        return next((_registered(item) for item in found), None)
+
     def promote(self, version: RegisteredVersion) -> None:
         """Make a version the champion.
 

@@ -113,7 +113,7 @@ def run(
         found = run_on_cluster(model, as_of.date(), environment, api, wait, _console(stderr=json_output))
         if json_output:
             _print_json(found)
-        return
+        raise typer.Exit(REFUSED if found.get("status") == "refused" else 0)
     if json_output:
         raise typer.BadParameter("--json is for runs on a cluster; `fairlead show` prints a version as JSON")
     from fairlead.cli.runs import run_training

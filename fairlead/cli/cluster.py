@@ -31,7 +31,8 @@ def run_training(
         PipelineError: the run failed, or Kubeflow Pipelines refuses it.
     """
     from fairlead.adapters.kfp_api import KfpApi
-    from fairlead.cli.runs import step_titles
+    from fairlead.adapters.mlflow import MlflowRegistry
+    from fairlead.cli.runs import print_refusals, step_titles
     from fairlead.lineage.plan import make_plan
     from fairlead.render.pipelines import find_environment, rendered_version
     from fairlead.training.splits import midnight
@@ -42,7 +43,8 @@ def run_training(
     model, dataset = load_specs(repo, name)
     backend = KfpApi(api or environment.pipelines.api, environment.pipelines.namespace)
     version = backend.resolve(PIPELINE, version_name)
-    plan = make_plan(_settings(environment, repo), dataset, model, midnight(day, dataset.timezone))
+    settings = _settings(environment, repo)
+    plan = make_plan(settings, dataset, model, midnight(day, dataset.timezone))
     request = RunRequest(version=version, name=f"{name} as of {day}", experiment=name, parameters=plan.arguments())
     run_id = backend.start(request)
     console.print(f"run {run_id} of {version_name} in {environment.pipelines.namespace}", highlight=False)
@@ -52,7 +54,18 @@ def run_training(
     status = _watch(backend, run_id, step_titles(repo), console)
     if status.state != "succeeded":
         raise PipelineError(_failure(status, environment))
-    return found | {"state": status.state, "steps": dict(status.steps)}
+    made = MlflowRegistry(settings).made_by(plan)
+    if made is None:
+        raise PipelineError(f"the run {run_id} succeeded, but {settings.tracking_uri} has no version that it made")
+    console.print(f"{made.model}@{made.version} was {made.status}", highlight=False)
+    print_refusals(made.reasons, console)
+    return found | {
+        "state": status.state,
+        "steps": dict(status.steps),
+        "model": f"{made.model}@{made.version}",
+        "status": made.status,
+        "reasons": made.reasons,
+    }
 
 
 def sync_schedules(file: Path, api: str | None, console: Console, json_output: bool) -> None:

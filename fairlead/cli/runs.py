@@ -169,7 +169,7 @@ def _print_end(path: Path, summary: Summary, refusals: list[str], console: Conso
     console.print(f"\nreport  [bold]{path}[/]", highlight=False)
     for command in summary.next:
         console.print(f"next    [cyan]{command.command}[/]  [dim]{command.does}[/]", highlight=False)
-    _print_refusals(refusals, console)
+    print_refusals(refusals, console)
 
 
 def _print_figures(summary: Summary, console: Console) -> None:
@@ -201,7 +201,8 @@ def _print_figures(summary: Summary, console: Console) -> None:
         console.print(f"\n{remark}", highlight=False)
 
 
-def _print_refusals(refusals: list[str], console: Console) -> None:
+def print_refusals(refusals: list[str], console: Console) -> None:
+    """Why the gates refused a model, a line each."""
     for refusal in refusals:
         console.print(f"[red]refused[/] {refusal}", highlight=False)
 

@@ -13,6 +13,12 @@ import uvicorn
 import yaml
 
 from fairlead.adapters.fake_kfp_api import FakeKfpApi
+from fairlead.adapters.mlflow import TAG_AS_OF, TAG_PLAN, TAG_REASONS, TAG_STATUS, plan_digest
+from fairlead.cli.app import DEFAULT_AS_OF
+from fairlead.lineage.plan import make_plan
+from fairlead.settings import laptop
+from fairlead.spec.load import load_specs
+from fairlead.training.splits import midnight
 
 REPO = Path(__file__).parents[2]
 FOLDER = REPO / "manifests/envs/dev/pipelines"
@@ -52,14 +58,49 @@ def run_on_cluster(*words, address, tmp_path):
     return fairlead("run", "flight-delay", "--on", "cluster", "--api", address, *words, tmp_path=tmp_path)
 
 
+def register(tmp_path, status, reasons=()):
+    """What the last step of a real run leaves in the registry."""
+    from mlflow import MlflowClient
+
+    settings = laptop(tmp_path, REPO).model_copy(update={"tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}"})
+    model, dataset = load_specs(REPO, "flight-delay")
+    plan = make_plan(settings, dataset, model, midnight(DEFAULT_AS_OF.date(), dataset.timezone))
+    client = MlflowClient(settings.tracking_uri)
+    run = client.create_run(client.create_experiment("flight-delay"))
+    client.create_registered_model("flight-delay")
+    tags = {
+        TAG_PLAN: plan_digest(plan),
+        TAG_STATUS: status,
+        TAG_REASONS: json.dumps(reasons),
+        TAG_AS_OF: plan.as_of,
+    }
+    client.create_model_version("flight-delay", "s3://somewhere", run.info.run_id, tags=tags)
+
+
 def test_a_run_is_watched_to_its_end_and_told_as_json(address, tmp_path):
+    register(tmp_path, "accepted")
     done = run_on_cluster("--json", address=address, tmp_path=tmp_path)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["state"] == "succeeded"
+    assert (told["state"], told["model"], told["status"]) == ("succeeded", "flight-delay@1", "accepted")
     assert told["steps"]["train-model"] == "succeeded"
     assert told["version"] == read(FOLDER / "pipeline-version-train-and-release.yaml")["metadata"]["name"]
     assert "✓ Train model" in done.stderr
+
+
+def test_a_run_whose_model_the_gates_refused_ends_with_3_and_the_reasons(address, tmp_path):
+    register(tmp_path, "refused", ["roc_auc must be at least 0.6, but is 0.5"])
+    done = run_on_cluster(address=address, tmp_path=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "flight-delay@1 was refused" in done.stdout
+    assert "roc_auc must be at least 0.6, but is 0.5" in done.stdout
+
+
+def test_a_run_that_left_no_version_is_an_error(address, tmp_path):
+    done = run_on_cluster(address=address, tmp_path=tmp_path)
+    assert done.returncode == 1
+    assert "succeeded, but sqlite:///" in done.stderr
+    assert "has no version that it made" in done.stderr
 
 
 def test_a_run_that_nobody_waits_for_is_only_started(address, tmp_path):
