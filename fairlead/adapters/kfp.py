@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +105,8 @@ def _environment(settings: Settings) -> Any:
     before = dict(os.environ)
     os.environ.update(settings.environ())
     os.environ.update({RUNNER_PID: str(os.getpid()), "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"})
+    scratch = tempfile.TemporaryDirectory(prefix="fairlead-")  # the command of every step leaves a folder there
+    os.environ["TMPDIR"] = scratch.name
     # KFP calls `python3` by its name: let that be this interpreter.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
     try:
@@ -111,6 +114,7 @@ def _environment(settings: Settings) -> Any:
     finally:
         os.environ.clear()
         os.environ.update(before)
+        scratch.cleanup()
 
 
 @contextlib.contextmanager

@@ -17,13 +17,19 @@ ARTIFACTS = "/s3"
 FETCH = """
 import sys
 from pathlib import Path
-from pyarrow.fs import LocalFileSystem, copy_files
+from pyarrow.fs import FileSelector, FileType
 from fairlead.adapters.s3_arrow import filesystem, path
 taken, made = (words.split() for words in sys.argv[1:])
+s3 = filesystem()
 for uri in taken:
-    here = Path("/s3", path(uri))
-    here.parent.mkdir(parents=True, exist_ok=True)
-    copy_files(path(uri), str(here), filesystem(), LocalFileSystem())
+    [found] = s3.get_file_info([path(uri)])
+    files = [found] if found.type == FileType.File else s3.get_file_info(FileSelector(found.path, recursive=True))
+    assert files, uri + " must be there"
+    for file in files:
+        if file.type == FileType.File:
+            here = Path("/s3", file.path)
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.write_bytes(s3.open_input_file(file.path).read())
 for uri in made:
     Path("/s3", path(uri)).parent.mkdir(parents=True, exist_ok=True)
 """

@@ -1,5 +1,7 @@
 """Compiled pipelines run on this machine, as `fairlead run` does it."""
 
+import tempfile
+
 import pytest
 from kfp import compiler, dsl
 
@@ -35,6 +37,15 @@ def test_a_step_is_reported_as_done_when_its_result_is_kept_for_the_next_run(pac
 
     assert LocalPipelines(laptop(home, tmp_path), home).run(package, {"number": 1}, on_event) == 3
     assert kept == [("add", 1), ("add-2", 2)]
+
+
+def test_a_run_leaves_nothing_in_the_folder_for_temporary_files(package, tmp_path, monkeypatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    LocalPipelines(laptop(tmp_path / "home", tmp_path), tmp_path / "home").run(package, {"number": 1}, print)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_step_that_ran_for_other_places_is_not_reused(package, tmp_path):
