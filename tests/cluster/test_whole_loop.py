@@ -4,7 +4,10 @@ Besides KUBECONFIG and the images: FAIRLEAD_TEST_GATEWAY (`namespace/name` of a 
 (its address here). Argo CD must be able to read a repository of this machine.
 """
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +142,35 @@ def test_a_commit_releases_it_and_the_gateway_answers_what_was_scored_offline(lo
     scores, _ = ask(loop.asked)
     np.testing.assert_allclose(scores, loop.asked["score"].to_numpy(), atol=1e-6)
     wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
+
+
+GRPC = """
+import json, sys
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferInput
+address, host, model, asked_at, columns = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], json.loads(sys.argv[5])
+client = InferenceServerClient(address, channel_args=[("grpc.default_authority", host)])
+inputs = []
+for name, values in columns.items():
+    text = isinstance(values[0], str)
+    data = np.array(values, dtype=object if text else np.int64 if isinstance(values[0], int) else np.float64)
+    inputs.append(InferInput(name, data.shape, "BYTES" if text else "INT64" if data.dtype == np.int64 else "FP64"))
+    inputs[-1].set_data_from_numpy(data)
+answer = client.infer(model, inputs, parameters={"asked_at": asked_at})
+print(json.dumps(answer.as_numpy("score").tolist()))
+"""
+"""A foreign client, in a process of its own: its messages clash with KServe's."""
+
+
+def test_grpc_behind_the_same_host_answers_the_same(loop: Loop) -> None:
+    assert loop.asked is not None
+    few = loop.asked.slice(0, 5)
+    address = os.environ["FAIRLEAD_TEST_GATEWAY_URL"].removeprefix("http://")
+    columns = json.dumps({name: few[name].to_pylist() for name in COLUMNS})
+    words = [sys.executable, "-c", GRPC, address, f"{MODEL}.{DOMAIN}", MODEL, ASKED_AT, columns]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout), ask(few)[0], atol=1e-9)
 
 
 def test_another_version_comes_by_a_commit_and_no_request_fails(loop: Loop, tmp_path: Path) -> None:

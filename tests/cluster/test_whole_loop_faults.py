@@ -123,7 +123,8 @@ def test_keys_that_the_storage_refuses_are_told_and_once_mended_the_version_come
     with nobody_is_refused(few) as versions:
         with other_keys(loop):
             commit = loop.fork.release("1", "Back to 1, while the keys are wrong")
-            said = wait_for("the reason in the service's status", lambda: failure() if "asked" in failure() else "")
+            of_it = f"/{MODEL}/1"
+            said = wait_for("the reason in the service's status", lambda: failure() if of_it in failure() else "")
             time.sleep(SEEN_SECONDS)
             assert set(versions) == {"2"}
         wait_for("an answer of version 1", lambda: versions[-1:] == ["1"], 600)
