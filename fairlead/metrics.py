@@ -152,3 +152,72 @@ GATEWAY = (
     GATEWAY_CONFIG_ERRORS,
 )
 """What the local gateway emits. Copies are in none but `GATEWAY_MIRRORED`."""
+
+ROLLOUT_STAGE = Metric(
+    "fairlead_rollout_stage",
+    "gauge",
+    ("environment", "model", "stage"),
+    "1 for the stage a release is in, 0 for the others. stage: idle, shadow, canary, promoted, rolled_back.",
+)
+ROLLOUT_WEIGHT = Metric(
+    "fairlead_rollout_candidate_weight_ratio",
+    "gauge",
+    ("environment", "model"),
+    "Share of the requests that the release gives to the candidate.",
+)
+ROLLOUT_EVIDENCE = Metric(
+    "fairlead_rollout_log_evidence",
+    "gauge",
+    ("environment", "model", "signal", "of"),
+    "Natural logarithm of an e-value at the last look. signal: errors, slow_answers, hard_stop; of: harm, no_harm.",
+)
+ROLLOUT_THRESHOLD = Metric(
+    "fairlead_rollout_log_evidence_threshold",
+    "gauge",
+    ("environment", "model", "signal", "of"),
+    "The value of the same labels in fairlead_rollout_log_evidence at which it decides.",
+)
+ROLLOUT_DECISIONS = Metric(
+    "fairlead_rollout_decisions_total",
+    "counter",
+    ("environment", "model", "result"),
+    "Changes of a release that were committed or proposed. result: advanced, promoted, rolled_back, asked, settled, "
+    "adopted (an edit by hand), put_back (one that breaks a rule), proposed.",
+)
+ROLLOUT_LAST_LOOK = Metric(
+    "fairlead_rollout_last_look_timestamp_seconds",
+    "gauge",
+    ("environment", "model"),
+    "When the release was last read from Git and, where a candidate has traffic, judged.",
+)
+ROLLOUT_METRICS_UNAVAILABLE = Metric(
+    "fairlead_rollout_metrics_unavailable",
+    "gauge",
+    ("environment", "model"),
+    "1 while the counts of a release cannot be read: it is held, and nothing is promoted.",
+)
+ROLLOUT_GIT_UNAVAILABLE = Metric(
+    "fairlead_rollout_git_unavailable",
+    "gauge",
+    ("environment",),
+    "1 while the repository cannot be read or written: nothing is decided.",
+)
+ROLLOUT_WAITING = Metric(
+    "fairlead_rollout_waits_for_person",
+    "gauge",
+    ("environment", "model", "reason"),
+    "1 while a person is to act. reason: undecided (approve or abort), held (resume), proposed (merge or close).",
+)
+
+ROLLOUT = (
+    ROLLOUT_STAGE,
+    ROLLOUT_WEIGHT,
+    ROLLOUT_EVIDENCE,
+    ROLLOUT_THRESHOLD,
+    ROLLOUT_DECISIONS,
+    ROLLOUT_LAST_LOOK,
+    ROLLOUT_METRICS_UNAVAILABLE,
+    ROLLOUT_GIT_UNAVAILABLE,
+    ROLLOUT_WAITING,
+)
+"""What the controller of releases emits."""
