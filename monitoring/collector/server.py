@@ -1,4 +1,4 @@
-"""The receiver as a process: on a taken port, over Delta tables."""
+"""The collector as a process: on a taken port, over Delta tables."""
 
 import sys
 from socket import socket
@@ -6,9 +6,10 @@ from socket import socket
 import uvicorn
 
 from fairlead.adapters.delta_records import DeltaRecords
+from fairlead.adapters.result_files import ResultFiles
 from fairlead.listening import begin, show
-from monitoring.receiver.app import Receiver
-from monitoring.receiver.limits import Limits
+from monitoring.collector.app import CollectorService
+from monitoring.collector.limits import Limits
 
 GRACE_SECONDS = 25
 """How long requests may take to finish after a signal; less than the grace period of a pod."""
@@ -21,7 +22,7 @@ def run(tables_uri: str, limits: Limits, listener: socket) -> None:
         HomeError: the tables cannot lie there.
         EndpointError: the port was taken meanwhile.
     """
-    application = Receiver(DeltaRecords(tables_uri), limits).application()
+    application = CollectorService(DeltaRecords(tables_uri), ResultFiles(tables_uri), limits).application()
     config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS)
     begin(listener)
     _AnnouncingServer(config).run(sockets=[listener])

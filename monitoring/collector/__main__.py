@@ -1,4 +1,4 @@
-"""`python -m monitoring.receiver`: receive records until a signal comes."""
+"""`python -m monitoring.collector`: receive records until a signal comes."""
 
 import argparse
 import signal
@@ -9,7 +9,7 @@ from types import FrameType
 from fairlead.errors import FairleadError
 from fairlead.lineage.steps import end_with_runner
 from fairlead.listening import listen, read_port
-from monitoring.receiver.limits import Limits
+from monitoring.collector.limits import Limits
 
 EXIT_NOT_RECEIVED = 2
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _leave)  # also what uvicorn comes back to when it has finished
     try:
         listener = listen(options.host, options.port)
-        from monitoring.receiver.server import run
+        from monitoring.collector.server import run
 
         limits = Limits(body_bytes=options.body_bytes, waiting_rows=options.waiting_rows)
         run(options.tables_uri, limits, listener)
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m monitoring.receiver", description="Receive records of predictions.")
+    parser = argparse.ArgumentParser("python -m monitoring.collector", description="Receive records of predictions.")
     parser.add_argument("--tables-uri", required=True, help="root of the tables; records go to <root>/records/<model>")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen; this machine only, unless told otherwise")
     parser.add_argument("--port", type=read_port, default=8090, help="0 takes a free port")

@@ -1,4 +1,4 @@
-"""What a receiver takes at once."""
+"""What a collector takes at once."""
 
 from dataclasses import dataclass
 

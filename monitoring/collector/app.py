@@ -1,4 +1,4 @@
-"""The receiver's interface: CloudEvents over HTTP, in binary, structured and batch mode."""
+"""The collector's interface: CloudEvents over HTTP, in binary, structured and batch mode."""
 
 import asyncio
 import logging
@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fairlead.errors import FairleadError, RecordError
-from fairlead.ports import RecordStore
+from fairlead.ports import RecordStore, ResultStore
 from fairlead.records.reading import PredictionEvent, read_batch, read_binary, read_event
 from fairlead.records.record import BATCH_TYPE
-from monitoring.receiver.intake import Intake, QueueFullError
-from monitoring.receiver.limits import Limits
-from monitoring.receiver.metrics import Metrics
+from monitoring.collector.intake import Intake, QueueFullError
+from monitoring.collector.limits import Limits
+from monitoring.collector.metrics import Metrics
+from monitoring.collector.results import Results
 
 STRUCTURED_TYPE = "application/cloudevents+json"
 RETRY_SECONDS = 1
@@ -34,12 +35,13 @@ class UnsupportedError(Exception):
     """A body that is no CloudEvent of JSON."""
 
 
-class Receiver:
+class CollectorService:
     """Answers requests over a store."""
 
-    def __init__(self, store: RecordStore, limits: Limits) -> None:
+    def __init__(self, store: RecordStore, results: ResultStore, limits: Limits) -> None:
         self._limits = limits
         self._metrics = Metrics()
+        self._metrics.registry.register(Results(results))
         self._intake = Intake(store, self._metrics, max_rows=limits.waiting_rows, gather_seconds=limits.gather_seconds)
 
     def application(self) -> Starlette:
@@ -66,7 +68,8 @@ class Receiver:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        content = await asyncio.to_thread(generate_latest, self._metrics.registry)  # it reads results from the store
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     async def _receive(self, request: Request) -> Response:
         try:
@@ -120,7 +123,7 @@ class Receiver:
 
 
 def _end_if_broken(committing: "asyncio.Task[None]") -> None:
-    """A receiver that no longer commits would let all wait for ever: it ends, and what starts it starts another."""
+    """A collector that no longer commits would let all wait for ever: it ends, and what starts it starts another."""
     if not committing.cancelled() and committing.exception() is not None:
         log.critical("nothing can be kept any more", exc_info=committing.exception())
         signal.raise_signal(signal.SIGTERM)

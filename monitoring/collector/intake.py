@@ -8,7 +8,7 @@ from time import perf_counter
 from fairlead.errors import FairleadError
 from fairlead.ports import RecordStore
 from fairlead.records.reading import PredictionEvent
-from monitoring.receiver.metrics import Metrics
+from monitoring.collector.metrics import Metrics
 
 
 class QueueFullError(Exception):
