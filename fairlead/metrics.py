@@ -136,7 +136,7 @@ COLLECTOR_PAYLOADS = Metric(
     "fairlead_collector_payloads_total",
     "counter",
     ("result",),
-    "Payloads of KServe's logger. result: paired, duplicate, answer_only, request_only, unreadable.",
+    "Payloads of KServe's logger. result: paired, answer_only, request_only, unreadable.",
 )
 
 COLLECTOR = (

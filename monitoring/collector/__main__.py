@@ -4,6 +4,8 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 
 from fairlead.errors import FairleadError
@@ -24,8 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listener = listen(options.host, options.port)
         from monitoring.collector.server import run
 
-        limits = Limits(body_bytes=options.body_bytes, waiting_rows=options.waiting_rows)
-        run(options.tables_uri, limits, listener)
+        limits = Limits(
+            body_bytes=options.body_bytes,
+            waiting_rows=options.waiting_rows,
+            payload_bytes=options.payload_bytes,
+            payload_patience=timedelta(seconds=options.payload_seconds),
+        )
+        columns = dict(options.payload_columns)
+        run(options.tables_uri, limits, listener, spool=options.spool_folder, columns=columns)
     except FairleadError as error:
         sys.stderr.write(f"error: {error}\n")
         return EXIT_NOT_RECEIVED
@@ -39,7 +47,32 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=read_port, default=8090, help="0 takes a free port")
     parser.add_argument("--body-bytes", type=int, default=Limits.body_bytes, help="largest request; 413 beyond it")
     parser.add_argument("--waiting-rows", type=int, default=Limits.waiting_rows, help="rows in memory; 429 beyond it")
+    parser.add_argument(
+        "--spool-folder", type=Path, help="where payloads of KServe's logger wait for their other half; without it none"
+    )
+    parser.add_argument(
+        "--payload-columns",
+        type=_model_columns,
+        action="append",
+        default=[],
+        metavar="MODEL=COLUMN,...",
+        help="columns of such payloads that may be recorded, * for all; repeat for each model; without it none is",
+    )
+    parser.add_argument("--payload-bytes", type=int, default=Limits.payload_bytes, help="that wait; 429 beyond it")
+    parser.add_argument(
+        "--payload-seconds",
+        type=float,
+        default=Limits.payload_patience.total_seconds(),
+        help="how long a half waits for the other",
+    )
     return parser
+
+
+def _model_columns(text: str) -> tuple[str, tuple[str, ...]]:
+    model, equals, columns = text.partition("=")
+    if not (model and equals and columns):
+        raise argparse.ArgumentTypeError(f"must be MODEL=COLUMN,COLUMN, but is {text!r}")
+    return model, tuple(columns.split(","))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
