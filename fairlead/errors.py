@@ -77,6 +77,10 @@ class ReleaseConflictError(RolloutError):
     """Somebody else changed the document since it was read: what was decided on it is void."""
 
 
+class MonitorError(FairleadError):
+    """What a job that watches has found cannot be kept or understood."""
+
+
 class DriftError(FairleadError):
     """Two samples cannot be compared: they do not have the same columns."""
 

@@ -101,16 +101,183 @@ SERVER = (
 )
 """What a model server emits, beside the SDK's own `request_…_seconds`."""
 
-RECEIVER_ROWS = Metric("fairlead_receiver_rows_total", "counter", ("model",), "Rows of records that were kept.")
-RECEIVER_DUPLICATES = Metric(
-    "fairlead_receiver_duplicate_rows_total", "counter", ("model",), "Rows of records that came again."
+COLLECTOR_ROWS = Metric("fairlead_collector_rows_total", "counter", ("model",), "Rows of records that were kept.")
+COLLECTOR_DUPLICATES = Metric(
+    "fairlead_collector_duplicate_rows_total", "counter", ("model",), "Rows of records that came again."
 )
-RECEIVER_REQUESTS = Metric("fairlead_receiver_requests_total", "counter", ("status",), "Requests that were answered.")
-RECEIVER_WAITING = Metric("fairlead_receiver_waiting_rows", "gauge", (), "Rows that wait to be kept.")
-RECEIVER_COMMIT_SECONDS = Metric("fairlead_receiver_commit_seconds", "histogram", (), "One commit to a table.")
+COLLECTOR_LATE = Metric(
+    "fairlead_collector_late_rows_total", "counter", ("model",), "Rows kept more than an hour after their answer."
+)
+COLLECTOR_SKEWED = Metric(
+    "fairlead_collector_skewed_rows_total",
+    "counter",
+    ("model",),
+    "Rows whose answer lies more than a minute in the future: the sender's clock is wrong.",
+)
+COLLECTOR_REQUESTS = Metric("fairlead_collector_requests_total", "counter", ("status",), "Requests that were answered.")
+COLLECTOR_WAITING = Metric("fairlead_collector_waiting_rows", "gauge", (), "Rows that wait to be kept.")
+COLLECTOR_COMMIT_SECONDS = Metric("fairlead_collector_commit_seconds", "histogram", (), "One commit to a table.")
+COLLECTOR_COMMIT_ERRORS = Metric(
+    "fairlead_collector_commit_errors_total", "counter", ("model",), "Commits that failed; their senders try again."
+)
+COLLECTOR_LAST_COMMIT = Metric(
+    "fairlead_collector_last_commit_timestamp_seconds",
+    "gauge",
+    ("model",),
+    "When rows of a model were last kept, in seconds since 1970.",
+)
+COLLECTOR_HALVES = Metric(
+    "fairlead_collector_unpaired_payloads",
+    "gauge",
+    (),
+    "Requests and answers of KServe's payload logger that wait for each other.",
+)
+COLLECTOR_PAYLOADS = Metric(
+    "fairlead_collector_payloads_total",
+    "counter",
+    ("result",),
+    "Payloads of KServe's logger. result: paired, answer_only, request_only, unreadable.",
+)
 
-RECEIVER = (RECEIVER_ROWS, RECEIVER_DUPLICATES, RECEIVER_REQUESTS, RECEIVER_WAITING, RECEIVER_COMMIT_SECONDS)
-"""What the receiver of records emits."""
+COLLECTOR = (
+    COLLECTOR_ROWS,
+    COLLECTOR_DUPLICATES,
+    COLLECTOR_LATE,
+    COLLECTOR_SKEWED,
+    COLLECTOR_REQUESTS,
+    COLLECTOR_WAITING,
+    COLLECTOR_COMMIT_SECONDS,
+    COLLECTOR_COMMIT_ERRORS,
+    COLLECTOR_LAST_COMMIT,
+    COLLECTOR_HALVES,
+    COLLECTOR_PAYLOADS,
+)
+"""What the collector of records emits."""
+
+MONITOR_LAST_RUN = Metric(
+    "fairlead_monitor_last_run_timestamp_seconds",
+    "gauge",
+    ("model", "detector"),
+    "When a job that watches a model last ended, well or not, in seconds since 1970.",
+)
+MONITOR_LAST_SUCCESS = Metric(
+    "fairlead_monitor_last_success_timestamp_seconds",
+    "gauge",
+    ("model", "detector"),
+    "When it last had a result; all its other figures are of then. 0: never.",
+)
+MONITOR_FAILED = Metric(
+    "fairlead_monitor_failed",
+    "gauge",
+    ("model", "detector", "error"),
+    "1 if its last run failed, else 0. error: the class of the error, such as EngineMissingError.",
+)
+MONITOR_UNREADABLE = Metric(
+    "fairlead_monitor_unreadable_results",
+    "gauge",
+    (),
+    "Results that cannot be read now: what they said is not among the figures. -1: none can be listed.",
+)
+
+MONITOR = (MONITOR_LAST_RUN, MONITOR_LAST_SUCCESS, MONITOR_FAILED, MONITOR_UNREADABLE)
+"""What the collector says of every job that watches, beside the job's own figures."""
+
+DRIFT_ALARM = Metric(
+    "fairlead_drift_alarm",
+    "gauge",
+    ("model", "version", "kind"),
+    "1 if enough of the last windows show drift of a kind, else 0. kind: input, feature, prediction.",
+)
+DRIFT_WINDOWS = Metric(
+    "fairlead_drift_windows",
+    "gauge",
+    ("model", "version", "kind", "verdict"),
+    "Of the windows that an alarm counts, how many have a verdict. verdict: drift, no_drift, not_enough_data.",
+)
+DRIFT_NOT_ENOUGH_DATA = Metric(
+    "fairlead_drift_not_enough_data",
+    "gauge",
+    ("model", "version", "kind"),
+    "1 if the newest window is too small or not comparable to say anything, else 0. It is not the same as no drift.",
+)
+DRIFT_FEATURE = Metric(
+    "fairlead_drift_feature",
+    "gauge",
+    ("model", "version", "kind", "feature", "test"),
+    "1 if a column counts as drifted by a test in the newest judged window, else 0.",
+)
+DRIFT_EFFECT = Metric(
+    "fairlead_drift_effect",
+    "gauge",
+    ("model", "version", "kind", "feature", "test"),
+    "How large a column's difference is, on the test's scale. test: ks, psi, chi_square, missing.",
+)
+DRIFT_P_VALUE = Metric(
+    "fairlead_drift_p_value",
+    "gauge",
+    ("model", "version", "kind", "feature", "test"),
+    "Chance of so large a difference without drift, corrected for the number of tests.",
+)
+DRIFT_WINDOW_ROWS = Metric(
+    "fairlead_drift_window_rows", "gauge", ("model", "version"), "Rows of the newest window, one an entity."
+)
+DRIFT_REFERENCE_ROWS = Metric(
+    "fairlead_drift_reference_rows",
+    "gauge",
+    ("model", "version"),
+    "Rows of the reference that the newest window was compared with.",
+)
+DRIFT_WINDOW_END = Metric(
+    "fairlead_drift_window_end_timestamp_seconds",
+    "gauge",
+    ("model", "version"),
+    "Where the newest window ends, in seconds since 1970.",
+)
+DRIFT_ENGINE = Metric(
+    "fairlead_drift_engine_info", "gauge", ("model", "engine", "library"), "1 for the engine that compared, by version."
+)
+UPSTREAM_ALARM = Metric(
+    "fairlead_upstream_alarm",
+    "gauge",
+    ("model", "cause"),
+    "1 if what feeds a model is not as it should be, else 0. cause: quality, freshness, missing, clock.",
+)
+UPSTREAM_FRESHNESS = Metric(
+    "fairlead_upstream_freshness_seconds",
+    "gauge",
+    ("model", "view"),
+    "Age of the newest row of a feature view; -1 where there is none.",
+)
+UPSTREAM_MISSING = Metric(
+    "fairlead_upstream_missing_ratio",
+    "gauge",
+    ("model", "version", "feature"),
+    "Share of the newest window's rows without a value of a looked-up feature.",
+)
+UPSTREAM_BREACHES = Metric(
+    "fairlead_upstream_breaches",
+    "gauge",
+    ("model", "severity"),
+    "Rules on data that the newest quality gate found broken. severity: critical, warning.",
+)
+
+DRIFT = (
+    DRIFT_ALARM,
+    DRIFT_WINDOWS,
+    DRIFT_NOT_ENOUGH_DATA,
+    DRIFT_FEATURE,
+    DRIFT_EFFECT,
+    DRIFT_P_VALUE,
+    DRIFT_WINDOW_ROWS,
+    DRIFT_REFERENCE_ROWS,
+    DRIFT_WINDOW_END,
+    DRIFT_ENGINE,
+    UPSTREAM_ALARM,
+    UPSTREAM_FRESHNESS,
+    UPSTREAM_MISSING,
+    UPSTREAM_BREACHES,
+)
+"""What the drift job finds; its detector is called `drift`."""
 
 GATEWAY_REQUESTS = Metric(
     "fairlead_gateway_requests_total",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from fairlead.doctor.kinds import Kind
     from fairlead.features.lookup import Looked, LookupPlan
+    from fairlead.monitors.results import Result
     from fairlead.packaging.bundle import Bundle
     from fairlead.records.reading import PredictionEvent
     from fairlead.runs.request import KnownRepetition, PinnedVersion, Repetition, RunRequest, RunStatus
@@ -186,6 +187,35 @@ class RecordStore(Protocol):
 
     def read(self, model: str, first: date, last: date) -> "pa.Table":
         """The rows of some days, both included, in the columns of `fairlead.records.rows.SCHEMA`."""
+        ...
+
+
+class ResultStore(Protocol):
+    """The newest result of each job that watches a model."""
+
+    def write(self, result: "Result") -> None:
+        """Put a result in the place of the one before. All or nothing.
+
+        Raises:
+            HomeError: the store cannot be written.
+        """
+        ...
+
+    def read(self, model: str, detector: str) -> "Result | None":
+        """The newest result; None: there was none yet.
+
+        Raises:
+            HomeError: the store cannot be read.
+            MonitorError: what is there is no result, such as one of a newer Fairlead.
+        """
+        ...
+
+    def names(self) -> list[tuple[str, str]]:
+        """Model and detector of all results there are, in order; also of those that cannot be read.
+
+        Raises:
+            HomeError: the store cannot be read.
+        """
         ...
 
 
