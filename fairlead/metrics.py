@@ -388,3 +388,160 @@ ROLLOUT = (
     ROLLOUT_WAITING,
 )
 """What the controller of releases emits."""
+
+LIVE_ROC_AUC = Metric(
+    "fairlead_live_roc_auc",
+    "gauge",
+    ("model", "version", "bound"),
+    "Over the last days whose labels are known. bound: value, or low and high of its 95% interval by days.",
+)
+LIVE_LOG_LOSS = Metric(
+    "fairlead_live_log_loss", "gauge", ("model", "version", "bound"), "As fairlead_live_roc_auc; in nats."
+)
+LIVE_CALIBRATION_ERROR = Metric(
+    "fairlead_live_calibration_error", "gauge", ("model", "version", "bound"), "As fairlead_live_roc_auc."
+)
+LIVE_REFERENCE_ROC_AUC = Metric(
+    "fairlead_live_reference_roc_auc",
+    "gauge",
+    ("model", "version"),
+    "What the version reached in its first days of service, or in its test period before those are over.",
+)
+LIVE_ESTIMATED_ROC_AUC = Metric(
+    "fairlead_live_estimated_roc_auc",
+    "gauge",
+    ("model", "version"),
+    "What the newest scores promise without a look at labels: blind to concept drift, so no alert may use it.",
+)
+LIVE_JUDGED = Metric(
+    "fairlead_live_judged",
+    "gauge",
+    ("model", "version"),
+    "1 if enough labels are known to judge the version, 0 if not: then its live metrics are absent.",
+)
+LIVE_DECAY = Metric(
+    "fairlead_live_decay", "gauge", ("model", "version"), "1 while the live ROC AUC is below its reference for sure."
+)
+LABELS_ROWS = Metric(
+    "fairlead_labels_rows",
+    "gauge",
+    ("model", "version", "state"),
+    "Predictions of the last days by their label. state: known, awaited, overdue (beyond the longest usual delay).",
+)
+LABELS_OVERDUE_RATIO = Metric(
+    "fairlead_labels_overdue_ratio",
+    "gauge",
+    ("model", "version"),
+    "Share without a label among predictions that are older than the longest usual delay.",
+)
+LABELS_CONFLICTING_ROWS = Metric(
+    "fairlead_labels_conflicting_rows",
+    "gauge",
+    ("model",),
+    "Predictions of the last days whose label came again with another value; the first one known counts.",
+)
+LABEL_DELAY_SECONDS = Metric(
+    "fairlead_label_delay_seconds",
+    "gauge",
+    ("model", "version", "quantile"),
+    "From a prediction to its label. quantile: 0.5, 0.95.",
+)
+LOSS_CHANGE = Metric(
+    "fairlead_loss_change",
+    "gauge",
+    ("model", "version", "detector"),
+    "1 if the version's log loss has risen since it began to serve. detector: adwin, page_hinkley.",
+)
+LOSS_CHANGE_TIMESTAMP = Metric(
+    "fairlead_loss_change_timestamp_seconds",
+    "gauge",
+    ("model", "version", "detector"),
+    "When a detector last found a rise, in seconds since 1970; absent before the first.",
+)
+PERFORMANCE_LAST_RUN = Metric(
+    "fairlead_performance_last_run_timestamp_seconds",
+    "gauge",
+    ("model",),
+    "When labels were last joined to records, in seconds since 1970.",
+)
+
+PERFORMANCE = (
+    LIVE_ROC_AUC,
+    LIVE_LOG_LOSS,
+    LIVE_CALIBRATION_ERROR,
+    LIVE_REFERENCE_ROC_AUC,
+    LIVE_ESTIMATED_ROC_AUC,
+    LIVE_JUDGED,
+    LIVE_DECAY,
+    LABELS_ROWS,
+    LABELS_OVERDUE_RATIO,
+    LABELS_CONFLICTING_ROWS,
+    LABEL_DELAY_SECONDS,
+    LOSS_CHANGE,
+    LOSS_CHANGE_TIMESTAMP,
+    PERFORMANCE_LAST_RUN,
+)
+"""How the versions that serve do on labels that have arrived."""
+
+RETRAINING_STATE = Metric(
+    "fairlead_retraining_state",
+    "gauge",
+    ("model", "state"),
+    "1 for the state that holds, 0 for the others. state: ready, running, cooling_down, backing_off, held.",
+)
+RETRAINING_REQUESTS = Metric(
+    "fairlead_retraining_requests_total",
+    "counter",
+    ("model", "trigger", "answer"),
+    "Requests for a retraining. trigger: drift, decay, schedule, person; answer: started, refused, repeated.",
+)
+RETRAINING_BLOCKED = Metric(
+    "fairlead_retraining_blocked",
+    "gauge",
+    ("model", "reason"),
+    "1 while the newest request is refused and nothing was started since. "
+    "reason: not_listened_to, held, running, backing_off, cooling_down, budget, few_labels.",
+)
+RETRAINING_RUNS_IN_MONTH = Metric(
+    "fairlead_retraining_runs_in_month", "gauge", ("model",), "Retrainings that were started in this calendar month."
+)
+RETRAINING_BUDGET = Metric(
+    "fairlead_retraining_month_budget", "gauge", ("model",), "Retrainings that may be started in a calendar month."
+)
+RETRAINING_FAILURES = Metric(
+    "fairlead_retraining_consecutive_failures",
+    "gauge",
+    ("model",),
+    "Retrainings that failed since the last one that did not.",
+)
+RETRAINING_LAST_START = Metric(
+    "fairlead_retraining_last_start_timestamp_seconds",
+    "gauge",
+    ("model",),
+    "When the last retraining was started, in seconds since 1970; absent before the first.",
+)
+RETRAINING_LAST_SUCCESS = Metric(
+    "fairlead_retraining_last_success_timestamp_seconds",
+    "gauge",
+    ("model",),
+    "When the last retraining ended well, in seconds since 1970; absent before the first.",
+)
+RETRAINING_LAST_RUN = Metric(
+    "fairlead_retraining_last_run_timestamp_seconds",
+    "gauge",
+    ("model",),
+    "When the brakes were last looked at, in seconds since 1970.",
+)
+
+RETRAINING = (
+    RETRAINING_STATE,
+    RETRAINING_REQUESTS,
+    RETRAINING_BLOCKED,
+    RETRAINING_RUNS_IN_MONTH,
+    RETRAINING_BUDGET,
+    RETRAINING_FAILURES,
+    RETRAINING_LAST_START,
+    RETRAINING_LAST_SUCCESS,
+    RETRAINING_LAST_RUN,
+)
+"""What asks for a retraining, and what the brakes answer."""
