@@ -22,12 +22,15 @@ demo: .venv/runtime  ## The whole loop on a year of flights; the report is .fair
 serve: .venv/runtime  ## Serve the champion at http://127.0.0.1:8080
 	@$(BIN)/fairlead serve flight-delay --home $(HOME_DIR)
 
-test: .venv/dev  ## All tests but the slow ones and those that need a redis-server or a cluster
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not foreign and not kfp and not cluster"
+test: .venv/dev  ## All tests but the slow ones and those that need a redis-server, a Prometheus or a cluster
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not prometheus and not foreign and not kfp and not cluster"
 	@$(BIN)/python -m pytest tests/local/test_foreign_clients.py
 
 test-redis: .venv/dev  ## The tests on a real redis-server, which must be on the PATH
 	@$(BIN)/python -m pytest -m redis
+
+test-prometheus: .venv/dev  ## The tests on a real Prometheus and Alertmanager, which must be on the PATH
+	@$(BIN)/python -m pytest -m prometheus
 
 test-cluster: .venv/dev  ## The tests on the cluster of KUBECONFIG
 	@$(BIN)/python -m pytest -m cluster $(OPTIONS)
@@ -99,4 +102,4 @@ clean:  ## Remove the environments and the demo's home
 	@$(UV) pip sync -q --python .bench/peers --require-hashes requirements/bench-peers.txt
 	@touch $@
 
-.PHONY: help demo serve test test-redis test-cluster check bench bench-serving render lock images clean
+.PHONY: help demo serve test test-redis test-prometheus test-cluster check bench bench-serving render lock images clean

@@ -77,6 +77,14 @@ class ReleaseConflictError(RolloutError):
     """Somebody else changed the document since it was read: what was decided on it is void."""
 
 
+class MonitorError(FairleadError):
+    """What a job that watches has found cannot be kept or understood."""
+
+
+class RetrainingError(FairleadError):
+    """A retraining log cannot be read or written, or what is asked of it makes no sense."""
+
+
 class DriftError(FairleadError):
     """Two samples cannot be compared: they do not have the same columns."""
 

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
     from fairlead.doctor.kinds import Kind
     from fairlead.features.lookup import Looked, LookupPlan
+    from fairlead.monitors.results import Result
     from fairlead.packaging.bundle import Bundle
     from fairlead.records.reading import PredictionEvent
+    from fairlead.retraining.entries import Entry
+    from fairlead.retraining.runs import Outcome
     from fairlead.runs.request import KnownRepetition, PinnedVersion, Repetition, RunRequest, RunStatus
 
 
@@ -189,6 +192,35 @@ class RecordStore(Protocol):
         ...
 
 
+class ResultStore(Protocol):
+    """The newest result of each job that watches a model."""
+
+    def write(self, result: "Result") -> None:
+        """Put a result in the place of the one before. All or nothing.
+
+        Raises:
+            HomeError: the store cannot be written.
+        """
+        ...
+
+    def read(self, model: str, detector: str) -> "Result | None":
+        """The newest result; None: there was none yet.
+
+        Raises:
+            HomeError: the store cannot be read.
+            MonitorError: what is there is no result, such as one of a newer Fairlead.
+        """
+        ...
+
+    def names(self) -> list[tuple[str, str]]:
+        """Model and detector of all results there are, in order; also of those that cannot be read.
+
+        Raises:
+            HomeError: the store cannot be read.
+        """
+        ...
+
+
 class PipelineBackend(Protocol):
     """Runs pipelines on a cluster. Every method raises BackendDownError where it cannot be reached."""
 
@@ -230,6 +262,46 @@ class PipelineBackend(Protocol):
 
     def remove_repetition(self, repetition_id: str) -> None:
         """Stop repeating; one that is gone is no error."""
+        ...
+
+
+class RetrainingLog(Protocol):
+    """The logs of retraining, one a model: entries are appended and never changed."""
+
+    def read(self, model: str) -> "list[Entry]":
+        """All entries in their order; none where nothing was written yet.
+
+        Raises:
+            RetrainingError: it cannot be read, or holds what is no entry.
+        """
+        ...
+
+    def append(self, model: str, entry: "Entry", after: int) -> bool:
+        """Append behind the first `after` entries; False, and nothing is written, if there are others by now.
+
+        Raises:
+            RetrainingError: it cannot be written.
+        """
+        ...
+
+
+class TrainingRuns(Protocol):
+    """Runs of the training pipeline, wherever they run."""
+
+    def start(self, model: str, name: str, as_of: datetime) -> str:
+        """Train a model as of an instant; returns the run's id. It may come back when the run is over.
+
+        Raises:
+            FairleadError: it cannot be started.
+        """
+        ...
+
+    def outcome(self, model: str, run_id: str) -> "Outcome | None":
+        """How a run ended; None while it is under way.
+
+        Raises:
+            BackendDownError: that cannot be told now.
+        """
         ...
 
 

@@ -1,1 +1,1 @@
-"""What watches models that serve: the receiver of records."""
+"""What watches models that serve: the collector of records and of what jobs find."""

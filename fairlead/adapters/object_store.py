@@ -88,19 +88,24 @@ class ObjectStoreFolder:
 
     @cached_property
     def _store(self) -> Any:
-        from obstore.store import S3Store
+        return s3_store(self._bucket)
 
-        endpoint = s3.endpoint()
-        return S3Store(
-            self._bucket,
-            config={"endpoint": endpoint} if endpoint else {},
-            client_options={
-                "connect_timeout": timedelta(seconds=s3.CONNECT_SECONDS),
-                "timeout": timedelta(seconds=s3.REQUEST_SECONDS),
-                "allow_http": True,
-            },
-            retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=s3.REQUEST_SECONDS)},
-        )
+
+def s3_store(bucket: str) -> Any:
+    """A bucket, by obstore. It imports obstore; nothing is asked yet."""
+    from obstore.store import S3Store
+
+    endpoint = s3.endpoint()
+    return S3Store(
+        bucket,
+        config={"endpoint": endpoint} if endpoint else {},
+        client_options={
+            "connect_timeout": timedelta(seconds=s3.CONNECT_SECONDS),
+            "timeout": timedelta(seconds=s3.REQUEST_SECONDS),
+            "allow_http": True,
+        },
+        retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=s3.REQUEST_SECONDS)},
+    )
 
 
 def _first_line(error: Exception) -> str:

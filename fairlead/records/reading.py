@@ -54,8 +54,10 @@ class PredictionData(BaseModel):
     """Base64 of the float32 matrix the model saw, little-endian, row by row."""
     features_hash: str | None = None
     scores: list[float | None] = []
-    decisions: list[bool] = []
-    latency_ms: float
+    decisions: list[bool | None] = []
+    """None: the sender tells scores only."""
+    latency_ms: float | None
+    """None: the sender does not know."""
     status: Annotated[int, Field(ge=100, le=599)]
     error: str | None = None
     asked_at: Instant | None = None

@@ -134,7 +134,7 @@ def test_the_server_answers_from_a_folder_of_files(namespace: Namespace, image: 
     assert used <= GOAL_MEMORY_MB
 
 
-def test_the_receiver_becomes_ready(namespace: Namespace, image: Named) -> None:
+def test_the_collector_becomes_ready(namespace: Namespace, image: Named) -> None:
     arguments = ["--host", "0.0.0.0", "--tables-uri", "/var/lib/fairlead/tables"]
     namespace.apply(
         restricted_pod("monitoring", image("monitoring"), args=arguments, readinessProbe=readiness("/healthz", 8090))

@@ -1,4 +1,4 @@
-"""From the answer of a real server to the table of a real receiver: each once, whatever dies in between."""
+"""From the answer of a real server to the table of a real collector: each once, whatever dies in between."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from fairlead.adapters.delta_records import DeltaRecords
-from tests.local.test_receiver import Receivers
+from tests.local.test_collector import Collectors
 from tests.local.test_serving import SIGNATURE, write
 from tests.local.test_workers import INSTANCE, serving, wait_for
 
@@ -18,9 +18,9 @@ LONG = (date(2000, 1, 1), date(2100, 1, 1))
 PERSONAL = SIGNATURE.model_copy(update={"personal": {"tailnum": "pseudonymise"}})
 
 
-def environment(receivers: Receivers, folder: Path, **changes: str) -> dict[str, str]:
+def environment(collectors: Collectors, folder: Path, **changes: str) -> dict[str, str]:
     return {
-        "FAIRLEAD_COLLECTOR_URL": receivers.url,
+        "FAIRLEAD_COLLECTOR_URL": collectors.url,
         "FAIRLEAD_SPOOL_FOLDER": str(folder / "spool"),
         "FAIRLEAD_SPOOL_BYTES": "1000000",
         "FAIRLEAD_SPOOL_WHEN_FULL": "refuse",
@@ -30,23 +30,23 @@ def environment(receivers: Receivers, folder: Path, **changes: str) -> dict[str,
 
 
 @pytest.fixture
-def receivers(tmp_path: Path) -> Any:
-    made = Receivers(tmp_path / "receiver")
-    (tmp_path / "receiver").mkdir()
+def collectors(tmp_path: Path) -> Any:
+    made = Collectors(tmp_path / "collector")
+    (tmp_path / "collector").mkdir()
     yield made
     if made.process is not None:
         made.end(signal.SIGKILL)
 
 
-def kept(receivers: Receivers) -> pa.Table:
-    return DeltaRecords(str(receivers.tables)).read("flight-delay", *LONG)
+def kept(collectors: Collectors) -> pa.Table:
+    return DeltaRecords(str(collectors.tables)).read("flight-delay", *LONG)
 
 
 def test_every_answer_is_recorded_once_also_when_the_server_is_killed_while_nobody_takes_records(
-    receivers: Receivers, tmp_path: Path
+    collectors: Collectors, tmp_path: Path
 ) -> None:
     words = ["--bundle", str(write(tmp_path / "bundle", signature=PERSONAL))]
-    environ = environment(receivers, tmp_path)
+    environ = environment(collectors, tmp_path)
     vector = {"inputs": [{"name": "features", "shape": [2, 2], "datatype": "FP32", "data": [1, 2, 3, 4]}], "id": "two"}
     with serving(tmp_path / "log", *words, environ=environ) as server:
         for _ in range(3):
@@ -55,12 +55,12 @@ def test_every_answer_is_recorded_once_also_when_the_server_is_killed_while_nobo
         wrong = {"instances": [{**INSTANCE, "distance": "far"}]}
         assert server.call("POST", "/v1/models/flight-delay:predict", json=wrong).status_code == 400
         server.process.kill()
-    receivers.start()
+    collectors.start()
     with serving(tmp_path / "log", *words, environ=environ) as server:
         assert server.predict().status_code == 200
         wait_for(lambda: "fairlead_records_waiting 0.0" in server.call("GET", "/metrics").text)
-        wait_for(lambda: kept(receivers).num_rows == 7)
-    rows = kept(receivers).to_pylist()
+        wait_for(lambda: kept(collectors).num_rows == 7)
+    rows = kept(collectors).to_pylist()
     assert sorted(row["status"] for row in rows) == [200] * 6 + [400]
     assert len({row["id"] for row in rows}) == 7
     text = str(rows)
@@ -69,10 +69,10 @@ def test_every_answer_is_recorded_once_also_when_the_server_is_killed_while_nobo
 
 
 def test_a_server_that_must_not_answer_without_a_record_refuses_when_the_spool_is_full_and_recovers(
-    receivers: Receivers, tmp_path: Path
+    collectors: Collectors, tmp_path: Path
 ) -> None:
     words = ["--bundle", str(write(tmp_path / "bundle"))]
-    environ = environment(receivers, tmp_path, FAIRLEAD_SPOOL_BYTES="65536")
+    environ = environment(collectors, tmp_path, FAIRLEAD_SPOOL_BYTES="65536")
     with serving(tmp_path / "log", *words, environ=environ) as server:
         statuses = []
         while 503 not in statuses:
@@ -81,14 +81,14 @@ def test_a_server_that_must_not_answer_without_a_record_refuses_when_the_spool_i
         refused = server.predict()
         assert refused.status_code == 503
         assert refused.headers["retry-after"]
-        receivers.start()
+        collectors.start()
         wait_for(lambda: server.predict().status_code == 200)
         expected = statuses.count(200) + 1
-        wait_for(lambda: sum(status == 200 for status in kept(receivers)["status"].to_pylist()) >= expected)
+        wait_for(lambda: sum(status == 200 for status in kept(collectors)["status"].to_pylist()) >= expected)
 
 
-def test_old_records_are_given_up_and_counted_where_the_policy_says_so(receivers: Receivers, tmp_path: Path) -> None:
-    environ = environment(receivers, tmp_path, FAIRLEAD_SPOOL_BYTES="65536", FAIRLEAD_SPOOL_WHEN_FULL="drop_oldest")
+def test_old_records_are_given_up_and_counted_where_the_policy_says_so(collectors: Collectors, tmp_path: Path) -> None:
+    environ = environment(collectors, tmp_path, FAIRLEAD_SPOOL_BYTES="65536", FAIRLEAD_SPOOL_WHEN_FULL="drop_oldest")
     with serving(tmp_path / "log", "--bundle", str(write(tmp_path / "bundle")), environ=environ) as server:
         assert {server.predict().status_code for _ in range(300)} == {200}
         time.sleep(1.5)  # metrics about records are a second old at most
@@ -98,9 +98,9 @@ def test_old_records_are_given_up_and_counted_where_the_policy_says_so(receivers
 
 
 def test_a_bundle_with_personal_columns_is_not_served_with_records_but_without_a_key(
-    receivers: Receivers, tmp_path: Path
+    collectors: Collectors, tmp_path: Path
 ) -> None:
-    environ = environment(receivers, tmp_path, FAIRLEAD_PSEUDONYM_KEY="")
+    environ = environment(collectors, tmp_path, FAIRLEAD_PSEUDONYM_KEY="")
     words = ["--bundle", str(write(tmp_path / "bundle", signature=PERSONAL))]
     with (
         pytest.raises(AssertionError, match="FAIRLEAD_PSEUDONYM_KEY"),

@@ -14,7 +14,7 @@ OWN = ("components", "fairlead", "feature_repo", "monitoring", "pipelines", "ser
 ENTRY_POINTS = [
     ("serving", "serving.__main__"),
     ("serving", "serving.fetch"),
-    ("monitoring", "monitoring.receiver.__main__"),
+    ("monitoring", "monitoring.collector.__main__"),
 ]
 
 

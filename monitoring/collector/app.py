@@ -1,10 +1,11 @@
-"""The receiver's interface: CloudEvents over HTTP, in binary, structured and batch mode."""
+"""The collector's interface: CloudEvents over HTTP, in binary, structured and batch mode."""
 
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -13,12 +14,16 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from fairlead.errors import FairleadError, RecordError
-from fairlead.ports import RecordStore
+from fairlead.ports import RecordStore, ResultStore
+from fairlead.records.kserve import Payload, is_payload, read_payload
 from fairlead.records.reading import PredictionEvent, read_batch, read_binary, read_event
 from fairlead.records.record import BATCH_TYPE
-from monitoring.receiver.intake import Intake, QueueFullError
-from monitoring.receiver.limits import Limits
-from monitoring.receiver.metrics import Metrics
+from monitoring.collector.halves import Halves
+from monitoring.collector.intake import Intake, QueueFullError
+from monitoring.collector.limits import Limits
+from monitoring.collector.metrics import Metrics
+from monitoring.collector.pairing import Pairing, PayloadsFullError
+from monitoring.collector.results import Results
 
 STRUCTURED_TYPE = "application/cloudevents+json"
 RETRY_SECONDS = 1
@@ -34,13 +39,43 @@ class UnsupportedError(Exception):
     """A body that is no CloudEvent of JSON."""
 
 
-class Receiver:
+@dataclass(frozen=True)
+class Payloads:
+    """How payloads of KServe's logger become records."""
+
+    halves: Halves
+    columns: Mapping[str, Sequence[str]]
+    """Model → columns of its requests that may be recorded."""
+
+
+class CollectorService:
     """Answers requests over a store."""
 
-    def __init__(self, store: RecordStore, limits: Limits) -> None:
+    def __init__(
+        self, store: RecordStore, results: ResultStore, limits: Limits, payloads: Payloads | None = None
+    ) -> None:
+        """Prepare to answer.
+
+        Args:
+            store: where records are kept.
+            results: what jobs that watch have found.
+            limits: what is taken at once.
+            payloads: how KServe's payload logger is understood; None: it is refused.
+        """
         self._limits = limits
         self._metrics = Metrics()
+        self._metrics.registry.register(Results(results))
         self._intake = Intake(store, self._metrics, max_rows=limits.waiting_rows, gather_seconds=limits.gather_seconds)
+        self._pairing: Pairing | None = None
+        if payloads is not None:
+            self._pairing = Pairing(
+                payloads.halves,
+                self._intake,
+                self._metrics,
+                columns=payloads.columns,
+                patience=limits.payload_patience,
+                max_bytes=limits.payload_bytes,
+            )
 
     def application(self) -> Starlette:
         """As an ASGI application."""
@@ -66,25 +101,37 @@ class Receiver:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        content = await asyncio.to_thread(generate_latest, self._metrics.registry)  # it reads results from the store
+        return Response(content, media_type=CONTENT_TYPE_LATEST)
 
     async def _receive(self, request: Request) -> Response:
         try:
-            events = self._read(request, await self._body(request))
-            await self._intake.keep(events)
+            body = await self._body(request)
+            if is_payload(request.headers):
+                await self._take(read_payload(request.headers, body))
+            else:
+                await self._intake.keep(self._read(request, body))
         except TooLargeError as error:
             return _refuse(413, error)
         except UnsupportedError as error:
             return _refuse(415, error)
         except RecordError as error:
             return _refuse(400, error)
-        except QueueFullError as error:
+        except (QueueFullError, PayloadsFullError) as error:
             return _refuse(429, error)
         except FairleadError as error:
             return _refuse(503, error)
         except ClientDisconnect:
             return Response(status_code=499)  # nobody reads it
         return Response(status_code=202)
+
+    async def _take(self, payload: Payload) -> None:
+        if self._pairing is None:
+            raise UnsupportedError(
+                "payloads of KServe's logger wait on disk for each other, but the collector was started without "
+                "--spool-folder"
+            )
+        await self._pairing.take(payload)
 
     async def _body(self, request: Request) -> bytes:
         limit = self._limits.body_bytes
@@ -111,18 +158,21 @@ class Receiver:
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        committing = asyncio.create_task(self._intake.run())
-        committing.add_done_callback(_end_if_broken)
+        tasks = [asyncio.create_task(self._intake.run())]
+        tasks += [asyncio.create_task(self._pairing.run())] if self._pairing else []
+        for task in tasks:
+            task.add_done_callback(_end_if_broken)
         yield
-        committing.cancel()  # all requests are answered by now, so nothing waits
-        with suppress(asyncio.CancelledError):
-            await committing
+        for task in tasks:  # all requests are answered by now; what is half a payload stays on disk
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
-def _end_if_broken(committing: "asyncio.Task[None]") -> None:
-    """A receiver that no longer commits would let all wait for ever: it ends, and what starts it starts another."""
-    if not committing.cancelled() and committing.exception() is not None:
-        log.critical("nothing can be kept any more", exc_info=committing.exception())
+def _end_if_broken(task: "asyncio.Task[None]") -> None:
+    """A collector that no longer commits would let all wait for ever: it ends, and what starts it starts another."""
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("nothing can be kept any more", exc_info=task.exception())
         signal.raise_signal(signal.SIGTERM)
 
 

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 
 from fairlead.errors import FairleadError
 from fairlead.ports import RecordStore
 from fairlead.records.reading import PredictionEvent
-from monitoring.receiver.metrics import Metrics
+from monitoring.collector.metrics import Metrics
+
+LATE, SKEWED = timedelta(hours=1), timedelta(minutes=1)
 
 
 class QueueFullError(Exception):
@@ -81,6 +84,7 @@ class Intake:
             try:
                 await self._add(model, events)
             except FairleadError as error:
+                self._metrics.commit_errors.labels(model).inc()
                 errors[model] = error
         for waiting in taken:
             failed = next((errors[event.data.model] for event in waiting.events if event.data.model in errors), None)
@@ -96,7 +100,11 @@ class Intake:
         new = await asyncio.to_thread(self._store.add, model, events)
         self._metrics.commit_seconds.observe(perf_counter() - started)
         self._metrics.rows.labels(model).inc(new)
+        self._metrics.last_commit.labels(model).set_to_current_time()
         self._metrics.duplicates.labels(model).inc(sum(event.predictions for event in events) - new)
+        now = datetime.now(UTC)
+        self._metrics.late.labels(model).inc(sum(e.predictions for e in events if now - e.time > LATE))
+        self._metrics.skewed.labels(model).inc(sum(e.predictions for e in events if e.time - now > SKEWED))
 
     def _count(self, rows: int) -> None:
         self._rows += rows

@@ -1,4 +1,4 @@
-"""Records on their way: real senders, a real receiver, and kills of both."""
+"""Records on their way: real senders, a real collector, and kills of both."""
 
 import json
 import signal
@@ -20,15 +20,16 @@ import uvicorn
 
 from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.adapters.memory_records import MemoryRecords
+from fairlead.adapters.memory_results import MemoryResults
 from fairlead.errors import EndpointError
 from fairlead.listening import listen
 from fairlead.ports import RecordStore
 from fairlead.records.delivery import REJECTED_FILE, Delivery, Pace
 from fairlead.records.record import BATCH_TYPE
 from fairlead.records.spool import Spool
-from monitoring.receiver.app import Receiver
-from monitoring.receiver.limits import Limits
-from monitoring.receiver.server import run
+from monitoring.collector.app import CollectorService
+from monitoring.collector.limits import Limits
+from monitoring.collector.server import run
 
 QUICK = Pace(idle=0.02, first_wait=0.05, longest_wait=0.2, adopt=0.1)
 STRUCTURED = {"content-type": "application/cloudevents+json"}
@@ -57,8 +58,8 @@ def event(identifier: str, **changes: object) -> bytes:
     return json.dumps(content).encode()
 
 
-class Receivers:
-    """Receivers of one folder, one after the other, on one port."""
+class Collectors:
+    """Collectors of one folder, one after the other, on one port."""
 
     def __init__(self, folder: Path) -> None:
         self.tables = folder / "tables"
@@ -68,7 +69,7 @@ class Receivers:
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, *options: str) -> None:
-        command = [sys.executable, "-m", "monitoring.receiver", "--tables-uri", str(self.tables)]
+        command = [sys.executable, "-m", "monitoring.collector", "--tables-uri", str(self.tables)]
         command += ["--port", str(self.port), *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
@@ -93,19 +94,19 @@ class Receivers:
 
 
 @pytest.fixture
-def receivers(tmp_path: Path) -> Iterator[Receivers]:
-    receivers = Receivers(tmp_path)
-    yield receivers
-    if receivers.process is not None:
-        receivers.end(signal.SIGKILL)
+def collectors(tmp_path: Path) -> Iterator[Collectors]:
+    collectors = Collectors(tmp_path)
+    yield collectors
+    if collectors.process is not None:
+        collectors.end(signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receivers]:
-    receivers = Receivers(tmp_path_factory.mktemp("receiver"))
-    receivers.start("--body-bytes", "20000")
-    yield receivers
-    receivers.end(signal.SIGKILL)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collectors]:
+    collectors = Collectors(tmp_path_factory.mktemp("collector"))
+    collectors.start("--body-bytes", "20000")
+    yield collectors
+    collectors.end(signal.SIGKILL)
 
 
 def wait_until(done: Callable[[], bool]) -> None:
@@ -120,7 +121,7 @@ def delivery(spool: Spool, url: str, folder: Path) -> Delivery:
     return Delivery(spool, url, rejected=folder, rejected_bytes=100_000, pace=QUICK)
 
 
-def test_all_three_modes_of_cloud_events_are_taken_and_duplicates_are_not(shared: Receivers):
+def test_all_three_modes_of_cloud_events_are_taken_and_duplicates_are_not(shared: Collectors):
     content = json.loads(event("binary"))
     headers = {f"ce-{name}": value for name, value in content.items() if name != "data"}
     answers = [
@@ -131,8 +132,8 @@ def test_all_three_modes_of_cloud_events_are_taken_and_duplicates_are_not(shared
     assert [answer.status_code for answer in answers] == [202, 202, 202]
     assert shared.kept() == ["batch 1", "batch 2", "binary", "structured"]
     metrics = httpx.get(f"{shared.url}/metrics").text
-    assert 'fairlead_receiver_rows_total{model="m"} 4.0' in metrics
-    assert 'fairlead_receiver_duplicate_rows_total{model="m"} 1.0' in metrics
+    assert 'fairlead_collector_rows_total{model="m"} 4.0' in metrics
+    assert 'fairlead_collector_duplicate_rows_total{model="m"} 1.0' in metrics
     assert httpx.get(f"{shared.url}/healthz").text == "ok\n"
 
 
@@ -148,7 +149,7 @@ def test_all_three_modes_of_cloud_events_are_taken_and_duplicates_are_not(shared
     ],
 )
 def test_a_mistake_is_told_and_nothing_is_half_taken(
-    shared: Receivers, content: bytes, headers: dict[str, str], status: int, reason: str
+    shared: Collectors, content: bytes, headers: dict[str, str], status: int, reason: str
 ):
     before = shared.kept() if shared.tables.exists() else []
     answer = shared.post(content, headers)
@@ -159,8 +160,10 @@ def test_a_mistake_is_told_and_nothing_is_half_taken(
 
 @contextmanager
 def in_this_process(store: RecordStore, limits: Limits) -> Iterator[str]:
-    """A receiver's address; it runs in a thread."""
-    server = uvicorn.Server(uvicorn.Config(Receiver(store, limits).application(), log_level="warning"))
+    """A collector's address; it runs in a thread."""
+    server = uvicorn.Server(
+        uvicorn.Config(CollectorService(store, MemoryResults(), limits).application(), log_level="warning")
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -169,7 +172,7 @@ def in_this_process(store: RecordStore, limits: Limits) -> Iterator[str]:
         thread.join()
 
 
-def test_a_receiver_that_has_too_much_says_when_to_come_again():
+def test_a_collector_that_has_too_much_says_when_to_come_again():
     store = MemoryRecords()
     answers: list[httpx.Response] = []
     with in_this_process(store, Limits(waiting_rows=1, gather_seconds=0.3)) as url:
@@ -189,7 +192,7 @@ def test_a_receiver_that_has_too_much_says_when_to_come_again():
     assert len(store.read("m", date(2000, 1, 1), date(2100, 1, 1))) == statuses[202]
 
 
-def test_a_receiver_that_cannot_write_keeps_its_senders_waiting_until_it_can(tmp_path: Path):
+def test_a_collector_that_cannot_write_keeps_its_senders_waiting_until_it_can(tmp_path: Path):
     store = DeltaRecords(str(tmp_path))
     (tmp_path / "records").write_text("in the way")
     with in_this_process(store, Limits()) as url:
@@ -202,23 +205,23 @@ def test_a_receiver_that_cannot_write_keeps_its_senders_waiting_until_it_can(tmp
     assert len(store.read("m", date(2000, 1, 1), date(2100, 1, 1))) == 1
 
 
-def test_told_to_leave_it_finishes_and_ends_with_0(receivers: Receivers):
-    receivers.start()
+def test_told_to_leave_it_finishes_and_ends_with_0(collectors: Collectors):
+    collectors.start()
     answers: list[int] = []
-    posting = threading.Thread(target=lambda: answers.append(receivers.post(event("a"), STRUCTURED).status_code))
+    posting = threading.Thread(target=lambda: answers.append(collectors.post(event("a"), STRUCTURED).status_code))
     posting.start()
     wait_until(
-        lambda: "fairlead_receiver_waiting_rows 1.0" in httpx.get(f"{receivers.url}/metrics").text or bool(answers)
+        lambda: "fairlead_collector_waiting_rows 1.0" in httpx.get(f"{collectors.url}/metrics").text or bool(answers)
     )
-    assert receivers.end(signal.SIGTERM) == 0
+    assert collectors.end(signal.SIGTERM) == 0
     posting.join()
     assert answers == [202]
-    assert receivers.kept() == ["a"]
+    assert collectors.kept() == ["a"]
 
 
 def test_a_taken_port_is_one_line_and_code_2(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = [sys.executable, "-m", "monitoring.receiver", "--tables-uri", str(tmp_path)]
+        command = [sys.executable, "-m", "monitoring.collector", "--tables-uri", str(tmp_path)]
         command += ["--port", str(taken.getsockname()[1])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -226,7 +229,7 @@ def test_a_taken_port_is_one_line_and_code_2(tmp_path: Path):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_port_that_is_taken_while_the_receiver_starts_is_told(tmp_path: Path):
+def test_a_port_that_is_taken_while_the_collector_starts_is_told(tmp_path: Path):
     with listen("127.0.0.1", 0) as ours, listen("127.0.0.1", ours.getsockname()[1]) as other:
         other.listen()
         with pytest.raises(EndpointError, match=r"cannot listen on 127.0.0.1:\d+: Address already in use"):
@@ -245,27 +248,27 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_sender_kept_arrives_after_a_receiver_that_was_away_is_back(receivers: Receivers, tmp_path: Path):
+def test_what_a_killed_sender_kept_arrives_after_the_collector_is_back(collectors: Collectors, tmp_path: Path):
     events = b"\n".join(event(f"before {number}") for number in range(50))
     sender = subprocess.run([sys.executable, "-c", SENDER, str(tmp_path / "spool")], input=events, check=False)
     assert sender.returncode == -signal.SIGKILL
     spool = Spool(tmp_path / "spool", max_bytes=1_000_000, when_full="refuse")
-    delivering = delivery(spool, receivers.url, tmp_path)
+    delivering = delivery(spool, collectors.url, tmp_path)
     delivering.start()
     spool.append(event("after"))
     wait_until(lambda: delivering._failures > 2)
     assert spool.depth_events == 51
-    receivers.start()
+    collectors.start()
     wait_until(lambda: spool.depth_events == 0)
     delivering.stop(PATIENCE_SECONDS)
-    assert receivers.kept() == sorted(["after", *(f"before {number}" for number in range(50))])
+    assert collectors.kept() == sorted(["after", *(f"before {number}" for number in range(50))])
     assert delivering.delivered == 51
 
 
-def test_what_a_killed_receiver_acknowledged_is_kept_and_nothing_is_kept_twice(receivers: Receivers, tmp_path: Path):
-    receivers.start()
+def test_what_a_killed_collector_acknowledged_is_kept_and_nothing_is_kept_twice(collectors: Collectors, tmp_path: Path):
+    collectors.start()
     spool = Spool(tmp_path / "spool", max_bytes=10_000_000, when_full="refuse")
-    delivering = delivery(spool, receivers.url, tmp_path)
+    delivering = delivery(spool, collectors.url, tmp_path)
     delivering.start()
     acknowledged: list[str] = []
     ended = threading.Event()
@@ -279,7 +282,7 @@ def test_what_a_killed_receiver_acknowledged_is_kept_and_nothing_is_kept_twice(r
                 spool.append(event(f"spooled {number}"))
                 spooled.append(f"spooled {number}")
                 with suppress(httpx.TransportError):
-                    answer = client.post(receivers.url, content=event(f"posted {number}"), headers=STRUCTURED)
+                    answer = client.post(collectors.url, content=event(f"posted {number}"), headers=STRUCTURED)
                     if answer.status_code == 202:
                         acknowledged.append(f"posted {number}")
                         continue
@@ -288,15 +291,15 @@ def test_what_a_killed_receiver_acknowledged_is_kept_and_nothing_is_kept_twice(r
     posting = threading.Thread(target=post)
     posting.start()
     wait_until(lambda: len(acknowledged) >= 10)
-    receivers.end(signal.SIGKILL)
-    receivers.start()
+    collectors.end(signal.SIGKILL)
+    collectors.start()
     enough = len(acknowledged) + 10
     wait_until(lambda: len(acknowledged) >= enough)
     ended.set()
     posting.join()
     wait_until(lambda: spool.depth_events == 0)
     delivering.stop(PATIENCE_SECONDS)
-    kept = Counter(receivers.kept())
+    kept = Counter(collectors.kept())
     assert set(kept.values()) == {1}
     assert set(acknowledged) <= set(kept)
     assert set(spooled) <= set(kept)

@@ -1,1 +1,0 @@
-"""Takes records of predictions over HTTP and keeps each once. `python -m monitoring.receiver --help`."""
