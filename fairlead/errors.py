@@ -104,3 +104,11 @@ class NotAllowedError(FairleadError):
         """
         super().__init__(message)
         self.what = what
+
+
+class CountsError(FairleadError):
+    """What a release is judged by cannot be read: the monitoring system is away, or has no such metrics."""
+
+
+class CountsMissingError(CountsError):
+    """The monitoring system answers, and does not have the metrics that are read."""

@@ -2,8 +2,12 @@
 
 from typing import Literal, NamedTuple
 
-LATENCY_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Upper bounds of latency buckets: each at most 2.5 times the one before, with the usual objectives among them."""
+LATENCY_SECONDS = (
+    *(0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
+    *(0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0),
+)
+"""Upper bounds of latency buckets, with the usual objectives among them. Each is at most 1.67 times the one before: a
+rollout counts answers above one near the 95th percentile, and there must be one."""
 
 
 class Metric(NamedTuple):
@@ -300,6 +304,12 @@ GATEWAY_MIRRORED = Metric(
     ("backend", "status"),
     "Requests to be copied. status: of the copy's answer, or too_large, incomplete, dropped.",
 )
+GATEWAY_MIRRORED_SECONDS = Metric(
+    "fairlead_gateway_mirrored_seconds",
+    "histogram",
+    ("backend",),
+    "From a copy's head to the last byte of its answer.",
+)
 GATEWAY_CONFIG_LOADED = Metric(
     "fairlead_gateway_config_loaded_timestamp_seconds",
     "gauge",
@@ -315,10 +325,11 @@ GATEWAY = (
     GATEWAY_SECONDS,
     GATEWAY_IN_FLIGHT,
     GATEWAY_MIRRORED,
+    GATEWAY_MIRRORED_SECONDS,
     GATEWAY_CONFIG_LOADED,
     GATEWAY_CONFIG_ERRORS,
 )
-"""What the local gateway emits. Copies are in none but `GATEWAY_MIRRORED`."""
+"""What the local gateway emits. Copies are in none but `GATEWAY_MIRRORED` and `GATEWAY_MIRRORED_SECONDS`."""
 
 ROLLOUT_STAGE = Metric(
     "fairlead_rollout_stage",
@@ -367,7 +378,7 @@ ROLLOUT_GIT_UNAVAILABLE = Metric(
     "fairlead_rollout_git_unavailable",
     "gauge",
     ("environment",),
-    "1 while the repository cannot be read or written: nothing is decided.",
+    "1 while a release cannot be read from Git or written there, or its specs are broken: nothing is decided.",
 )
 ROLLOUT_WAITING = Metric(
     "fairlead_rollout_waits_for_person",

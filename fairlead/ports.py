@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from fairlead.records.reading import PredictionEvent
     from fairlead.retraining.entries import Entry
     from fairlead.retraining.runs import Outcome
+    from fairlead.rollout.commits import Change, PullRequest
+    from fairlead.rollout.counters import Snapshot
+    from fairlead.rollout.release import Release
     from fairlead.runs.request import KnownRepetition, PinnedVersion, Repetition, RunRequest, RunStatus
 
 
@@ -325,4 +328,80 @@ class ClusterReader(Protocol):
 
     def kinds(self, api: str) -> set[str]:
         """The names of the kinds of one group and version."""
+        ...
+
+
+class ReleaseCounters(Protocol):
+    """The running counters of a model's servers, by arm; every method raises CountsError where they cannot be read."""
+
+    @property
+    def bounds(self) -> Sequence[float]:
+        """Of the latency histogram in seconds, rising, without infinity."""
+        ...
+
+    def require(self, model: str) -> None:
+        """Return if the metrics are there under the names that are read.
+
+        Raises:
+            CountsMissingError: one is not; the message names it and says where it was looked for.
+        """
+        ...
+
+    def snapshots(self, release: "Release", start: datetime, end: datetime, seconds: float) -> "list[Snapshot]":
+        """The counters from `start` to `end`, both included if they can be had, about every so many seconds, in order.
+
+        In the shadow the candidate's are of copies, else of requests.
+        """
+        ...
+
+    def answering(self, release: "Release") -> Mapping[str, str]:
+        """Each server of the arm `stable` that answers → the version it answers with."""
+        ...
+
+
+class ReleaseRepository(Protocol):
+    """One branch of a Git repository; every method raises RolloutError where it cannot be read or written."""
+
+    def head(self) -> str:
+        """The newest commit, as it is now."""
+        ...
+
+    def files(self, commit: str, folder: str) -> list[str]:
+        """The paths of all files of a commit below a folder."""
+        ...
+
+    def read(self, commit: str, path: str) -> str | None:
+        """A file of a commit; None if it has none of that name."""
+        ...
+
+    def changes(self, commit: str, path: str, most: int) -> "list[Change]":
+        """The newest commits up to `commit` that touched a file, newest first, at most so many."""
+        ...
+
+    def commit(self, path: str, text: str, message: str, *, seen: str) -> str:
+        """Replace one file on the branch; returns the commit. A file that says the same is left as it is.
+
+        Raises:
+            ReleaseConflictError: the file is another one than in `seen`.
+        """
+        ...
+
+    def propose(self, branch: str, path: str, text: str, message: str, *, seen: str) -> str:
+        """As `commit`, but on a branch of its own."""
+        ...
+
+
+class PullRequests(Protocol):
+    """Proposals to a person; every method raises RolloutError where they cannot be read or made."""
+
+    def open(self, branch: str, base: str, title: str, body: str) -> "PullRequest":
+        """Open one from a branch; if it has an open one, that gets the title and body."""
+        ...
+
+    def find(self, branch: str) -> "PullRequest | None":
+        """The newest one from a branch, in whatever state."""
+        ...
+
+    def close(self, pull: "PullRequest") -> "PullRequest":
+        """Withdraw it."""
         ...

@@ -8,12 +8,14 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from fairlead.errors import ReleaseConflictError, RolloutError
+from fairlead.rollout.commits import Change
 
 ATTEMPTS = 10
 """Of a push, each on top of what another one pushed meanwhile."""
@@ -22,24 +24,24 @@ LOST_RACE = re.compile(
     r"\[rejected\]|cannot lock ref|failed to update ref|incorrect old value|reference already exists"
 )
 """How Git tells that the branch moved. A refusal by a rule of the remote reads otherwise, and is not repeated."""
+TOKEN_USER = "x-access-token"
+"""GitHub's; GitLab and Gitea take any."""
+TOKEN_VARIABLE = "FAIRLEAD_GIT_PASSWORD"
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-
-
-@dataclass(frozen=True)
-class Change:
-    """A commit that touched a file."""
-
-    commit: str
-    author: str
-    at: datetime
-    message: str
 
 
 class GitBranch:
     """`Repository` on one branch."""
 
     def __init__(
-        self, url: str, branch: str, clone: Path, *, name: str = "fairlead", email: str = "fairlead@localhost"
+        self,
+        url: str,
+        branch: str,
+        clone: Path,
+        *,
+        name: str = "fairlead",
+        email: str = "fairlead@localhost",
+        token: SecretStr | None = None,
     ):
         """Nothing is done yet.
 
@@ -49,7 +51,10 @@ class GitBranch:
             clone: a folder for this process's own bare clone; it is made if it is missing, and can be deleted.
             name: of who commits.
             email: of who commits.
+            token: the password of an https:// address, where Git has none of its own. It is handed to Git in its
+                environment, and is on no disk and in no list of processes.
         """
+        self._environ = _credentials(token) if token else {}
         self._url = url
         self._branch = branch
         self._folder = clone
@@ -63,6 +68,10 @@ class GitBranch:
         """
         self._git("fetch", "--quiet", "--no-tags", "origin", f"+refs/heads/{self._branch}:{self._ref}")
         return self._git("rev-parse", "--verify", self._ref)
+
+    def files(self, commit: str, folder: str) -> list[str]:
+        """The paths of all files of a commit below a folder, in order."""
+        return self._git("ls-tree", "-r", "--name-only", commit, "--", f"{folder.rstrip('/')}/").splitlines()
 
     def read(self, commit: str, path: str) -> str | None:
         """A file of a commit; None if it has none of that name."""
@@ -179,7 +188,18 @@ class GitBranch:
     def _run(
         self, *words: str, stdin: str | None = None, environ: dict[str, str] | None = None
     ) -> "subprocess.CompletedProcess[str]":
-        return _call(["git", "-C", str(self._clone), *words], stdin=stdin, environ=environ)
+        more = {**self._environ, **(environ or {})}
+        return _call(["git", "-C", str(self._clone), *words], stdin=stdin, environ=more)
+
+
+def _credentials(token: SecretStr) -> dict[str, str]:
+    """A helper that answers with a variable; an empty one before it, so that no other is asked."""
+    answer = f'!f() {{ echo username={TOKEN_USER}; echo "password=${TOKEN_VARIABLE}"; }}; f'
+    settings = [("credential.helper", ""), ("credential.helper", answer)]
+    environ = {TOKEN_VARIABLE: token.get_secret_value(), "GIT_CONFIG_COUNT": str(len(settings))}
+    for index, (key, value) in enumerate(settings):
+        environ |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+    return environ
 
 
 def _call(
@@ -189,7 +209,14 @@ def _call(
     asked = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     try:
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, check=False, env=asked, timeout=TIMEOUT_SECONDS
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=asked,
+            timeout=TIMEOUT_SECONDS,
+            start_new_session=True,  # Ctrl-C is for the caller, which lets a push come to its end
         )
     except FileNotFoundError:
         raise RolloutError("releases are kept in Git, but there is no `git` on the PATH") from None

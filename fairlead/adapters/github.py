@@ -1,29 +1,19 @@
 """Pull requests on GitHub, by its REST API (version 2022-11-28): for releases that a person must agree to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 from pydantic import SecretStr
 
 from fairlead.errors import RolloutError
+from fairlead.rollout.commits import PullRequest
 
 API = "https://api.github.com"
 VERSION = "2022-11-28"
 TIMEOUT_SECONDS = 30.0
 ATTEMPTS = 3
 """Of a connection; an answer is never asked for twice."""
-
-
-@dataclass(frozen=True)
-class PullRequest:
-    """A proposal to a person."""
-
-    number: int
-    url: str
-    state: Literal["open", "merged", "closed"]
-    """`closed`: without a merge, so the answer was no."""
 
 
 class GitHubPulls:

@@ -13,7 +13,7 @@ CLIENT_LEFT = 499
 
 
 class Counters:
-    """The metrics of one gateway, in a registry of their own. Mirrored traffic is in `mirrored` alone."""
+    """The metrics of one gateway, in a registry of their own. Mirrored traffic is in `mirrored` and `mirrored_seconds` alone."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -22,10 +22,8 @@ class Counters:
         self.config_errors = self._counter(catalogue.GATEWAY_CONFIG_ERRORS)
         self.in_flight = self._gauge(catalogue.GATEWAY_IN_FLIGHT)
         self.config_loaded = self._gauge(catalogue.GATEWAY_CONFIG_LOADED)
-        seconds = catalogue.GATEWAY_SECONDS
-        self.seconds = Histogram(
-            seconds.name, seconds.help, seconds.labels, registry=self._registry, buckets=catalogue.LATENCY_SECONDS
-        )
+        self.seconds = self._histogram(catalogue.GATEWAY_SECONDS)
+        self.mirrored_seconds = self._histogram(catalogue.GATEWAY_MIRRORED_SECONDS)
 
     def loaded(self) -> None:
         """Other routes are in use from now on."""
@@ -45,3 +43,7 @@ class Counters:
 
     def _gauge(self, metric: catalogue.Metric) -> Gauge:
         return Gauge(metric.name, metric.help, metric.labels, registry=self._registry)
+
+    def _histogram(self, metric: catalogue.Metric) -> Histogram:
+        buckets = catalogue.LATENCY_SECONDS
+        return Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=buckets)

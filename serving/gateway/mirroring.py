@@ -1,6 +1,7 @@
 """Copies of requests for a second backend. Nothing here can delay or fail the request that is copied."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import ClientError, ClientSession, StreamReader
@@ -60,6 +61,7 @@ class Mirrors:
         marked = headers.copy()
         marked[MIRRORED] = "1"
         url = URL(mirror.url + target, encoded=True)
+        began = time.perf_counter()
         try:
             async with (
                 asyncio.timeout(self._timeout),
@@ -70,6 +72,7 @@ class Mirrors:
             self.count(mirror, str(answer.status))
         except (ClientError, TimeoutError) as error:
             self.count(mirror, str(status_of(error)))
+        self._counters.mirrored_seconds.labels(mirror.label).observe(time.perf_counter() - began)
 
 
 class CopiedRequest:
