@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fairlead.cli import rollout
 from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ class Place(StrEnum):
 
 schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines starts by the clock.")
 app.add_typer(schedules, name="schedules")
+app.add_typer(rollout.app, name="rollout")
 
 
 @schedules.callback()

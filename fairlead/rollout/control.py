@@ -126,16 +126,18 @@ class Controller:
         self._places[model] = Place(commit, path, environment, spec, standing)
         return self._places[model]
 
-    def evidence(self, place: Place, now: datetime) -> Evidence:
-        """The windows of a candidate so far.
+    def judge(self, place: Place, now: datetime) -> tuple[Decision, Evidence]:
+        """What the counts so far say of the candidate, and what it was said on; nothing is written.
 
         Raises:
             CountsError: they cannot be read.
             RolloutError: there is no candidate to judge.
         """
-        begin = snapshots_begin(place.release, place.spec)
-        found = self.counters.snapshots(place.release, begin, now, place.spec.window_seconds)
-        return evidence_of(found, self.counters.bounds, place.release, place.spec, now)
+        release, spec = place.release, place.spec
+        found = self.counters.snapshots(release, snapshots_begin(release, spec), now, spec.window_seconds)
+        evidence = evidence_of(found, self.counters.bounds, release, spec, now)
+        decision = judge(release, evidence.windows, evidence.reference, spec, now)
+        return _with_reason(decision, evidence), evidence
 
     def apply(self, place: Place, event: Event, result: Result = "nothing") -> Look:
         """Write what an event makes of a release; for what persons ask.
@@ -181,10 +183,9 @@ class Controller:
     def _judge(self, place: Place) -> Look:
         now, release = self.clock(), place.release
         try:
-            evidence = self.evidence(place, now)
+            decision, evidence = self.judge(place, now)
         except CountsError as error:
             return self._seen(place, "nothing", "Held: the counts cannot be read.", unavailable=str(error))
-        decision = _with_reason(judge(release, evidence.windows, evidence.reference, place.spec, now), evidence)
         if decision.verdict in ("hold", "wait"):
             return self._seen(place, "nothing", decision.reason, decision=decision, unavailable=evidence.blind)
         quality = self.quality(release, place.spec)
@@ -226,7 +227,7 @@ class Controller:
         """A pull request for this revision; one that is open is left alone, one that was closed is a no."""
         if self.pulls is None:
             told = f"{self.environment} asks a person before a promotion, by pull requests, but none are configured"
-            raise RolloutError(f"{told}: FAIRLEAD_GITHUB_TOKEN")
+            raise RolloutError(f"{told}: set FAIRLEAD_GIT_TOKEN")
         before, branch = place.release, self._proposal_branch(place.release)
         found = self.pulls.find(branch)
         if found is not None and found.state == "closed":

@@ -47,7 +47,7 @@ def serve_of(release: Release, environment: EnvironmentSpec) -> Serve:
     return Serve(
         stable=_service(release, release.stable, environment, stop=False),
         candidate=_service(release, release.candidate or release.stable, environment, stop=release.candidate is None),
-        rules=_rules(release),
+        rules=rules_of(release),
     )
 
 
@@ -64,7 +64,7 @@ def _service(release: Release, version: str, environment: EnvironmentSpec, *, st
     )
 
 
-def _rules(release: Release) -> Rules:
+def rules_of(release: Release) -> Rules:
     """One rule for each protocol; no match leads to `/v2/repository`, `/metrics` or the interface's own pages."""
     protocols = ((_rest(release.model), HTTP_PORT), (_grpc(), GRPC_PORT))
     chosen: Rules = []

@@ -13,7 +13,7 @@ CLIENT_LEFT = 499
 
 
 class Counters:
-    """The metrics of one gateway, in a registry of their own. Mirrored traffic is in `mirrored` and `mirrored_seconds` alone."""
+    """The metrics of one gateway, in a registry of their own. Copies are in `mirrored` and `mirrored_seconds` alone."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

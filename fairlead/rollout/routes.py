@@ -1,0 +1,42 @@
+"""The HTTPRoute of a release for the local gateway: the rules that a cluster gets, in a file."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from fairlead.errors import RolloutError
+from fairlead.rollout.release import Release
+from fairlead.rollout.serve import rules_of
+
+STICKY = {"fairlead.io/sticky": "header=x-fairlead-user"}
+"""In an A/B test a caller that names its user keeps that user with one arm."""
+
+
+def route_of(release: Release) -> str:
+    """The document, as YAML."""
+    sticky = release.stage == "canary" and release.strategy == "ab"
+    document = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": release.model, **({"annotations": STICKY} if sticky else {})},
+        "spec": {"rules": rules_of(release)},
+    }
+    return yaml.safe_dump(document, sort_keys=False)
+
+
+def write_routes(path: Path, release: Release) -> None:
+    """Write it in one step, if it says something else.
+
+    Raises:
+        RolloutError: the file cannot be written.
+    """
+    text = route_of(release)
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise RolloutError(f"{path}: cannot be written: {error.strerror}") from None
