@@ -25,9 +25,12 @@ from fairlead.packaging.bundle import load_bundle
 
 READY_LINE = re.compile(r"^serving .* on (http://\S+)\n", re.MULTILINE)
 """What the server says on stderr when it answers."""
+ROUTING_LINE = re.compile(r"^routing .* on (http://\S+), metrics on (http://\S+)/metrics\n", re.MULTILINE)
+"""What the gateway says."""
 
 POLL_SECONDS = 0.05
 TERMINATE_SECONDS = 10
+GATEWAY_SECONDS = 60.0
 LAST_LINES = 5
 
 
@@ -167,7 +170,7 @@ def serve_in_background(
         )
     try:
         end = time.monotonic() + ready_within_seconds
-        with Endpoint(_wait_for_url(process, log, end)) as endpoint:
+        with Endpoint(_wait_for_line(process, log, end, READY_LINE)[1]) as endpoint:
             for model in models:
                 endpoint.wait_ready(model, end - time.monotonic(), process)
             yield endpoint
@@ -177,6 +180,42 @@ def serve_in_background(
         raise EndpointError(f"the server ended with code {process.returncode}: {_last_lines(log)}")
 
 
+@contextmanager
+def route_in_background(routes: Path, backends: Mapping[str, str], log: Path) -> Iterator[tuple[str, str]]:
+    """Run the local gateway in a child process for as long as the block runs; gives its address, and its metrics'.
+
+    Args:
+        routes: the HTTPRoute.
+        backends: name of a service → its URL.
+        log: file for what the child says; made anew.
+
+    Raises:
+        EndpointError: the child ended before it answered; the message holds its last lines.
+    """
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "serving.gateway",
+        "--routes",
+        str(routes),
+        "--port",
+        "0",
+        "--admin-port",
+        "0",
+    ]
+    command += [word for name, url in backends.items() for word in ("--backend", f"{name}={url}")]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_environment({})
+        )
+    try:
+        found = _wait_for_line(process, log, time.monotonic() + GATEWAY_SECONDS, ROUTING_LINE)
+        yield found[1], found[2]
+    finally:
+        _stop(process)
+
+
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """This process's variables and `environ`; the child imports `serving` from beside this `fairlead`."""
     root = str(Path(fairlead.__file__).resolve().parents[1])
@@ -184,12 +223,12 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, RUNNER_PID: str(os.getpid()), **environ}
 
 
-def _wait_for_url(process: "subprocess.Popen[bytes]", log: Path, end: float) -> str:
+def _wait_for_line(process: "subprocess.Popen[bytes]", log: Path, end: float, line: re.Pattern[str]) -> re.Match[str]:
     while True:
         ended = process.poll() is not None
-        found = READY_LINE.search(log.read_text(encoding="utf-8", errors="replace"))
+        found = line.search(log.read_text(encoding="utf-8", errors="replace"))
         if found:
-            return found[1]
+            return found
         if ended:
             raise EndpointError(f"the server ended with code {process.returncode}: {_last_lines(log)}")
         if time.monotonic() > end:

@@ -30,6 +30,7 @@ class Circumstances:
     data_docs: str | None = None
     bundle: Path | None = None
     replay: s.Replay | None = None
+    canary: s.Canary | None = None
     next: tuple[s.NextCommand, ...] = ()
 
 
@@ -52,6 +53,7 @@ def summarise(record: RunRecord, now: Circumstances) -> s.Summary:
             reasons=tuple(record.refusals),
         ),
         replay=now.replay,
+        canary=now.canary,
         next=now.next,
     )
 

@@ -409,6 +409,57 @@ class Replay(Part):
     samples: tuple[Sample, ...] = ()
 
 
+class CanaryCurve(Part):
+    """One e-process of a trial, as natural logarithms."""
+
+    signal: str
+    of: str
+    """`harm` or `no harm`."""
+    values: tuple[Finite, ...]
+    """After each window behind the warm-up."""
+    threshold: Finite
+    """At which it decides."""
+
+
+class CanaryTrial(Part):
+    """One version that was tried on live requests."""
+
+    version: str
+    what: str
+    """How it differs from stable, for a person."""
+    outcome: str
+    """`promoted`, `rolled back` or `undecided`."""
+    seconds: Finite
+    """From the first copy of a request to that."""
+    requests: Count
+    """That callers made meanwhile."""
+    failed: Count
+    """Of those."""
+    answered: Count
+    """Requests and copies that the candidate answered."""
+    curves: tuple[CanaryCurve, ...] = ()
+
+
+class CanaryCommit(Part):
+    """One change of the release, as it is in Git."""
+
+    commit: str
+    at: datetime
+    subject: str
+    body: str
+
+
+class Canary(Part):
+    """Releases of versions to live requests, each decided by figures and written to Git."""
+
+    rate: Finite
+    """Requests a second."""
+    window_seconds: Finite
+    trials: tuple[CanaryTrial, ...]
+    commits: tuple[CanaryCommit, ...]
+    """Oldest first."""
+
+
 class NextCommand(Part):
     """Something to do with what the run made."""
 
@@ -431,6 +482,8 @@ class Summary(Part):
     registry: Registry
     replay: Replay | None = None
     """None: the endpoint was not asked."""
+    canary: Canary | None = None
+    """None: nothing was released step by step."""
     next: tuple[NextCommand, ...] = ()
 
     def write(self, path: Path) -> Path:
