@@ -87,11 +87,12 @@ def demo(
     home: Home = HOME,
     as_of: AsOf = DEFAULT_AS_OF,
     days: Annotated[int, typer.Option(min=1, help="Days after --as-of whose flights the endpoint is asked about.")] = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="All of it in less time: fewer trials on fewer days.")] = False,
 ) -> None:
-    """Run the whole loop on a year of flights: data, features, model, endpoint, report."""
+    """Run the whole loop on a year of flights: data, features, model, endpoint, canary, report."""
     from fairlead.cli.runs import run_demo
 
-    accepted = run_demo("flight-delay", home, as_of.date(), days, _console())
+    accepted = run_demo("flight-delay", home, as_of.date(), 1 if quick else days, _console(), quick=quick)
     raise typer.Exit(0 if accepted else REFUSED)
 
 

@@ -19,25 +19,38 @@ from fairlead.spec.load import load_specs
 if TYPE_CHECKING:
     from fairlead.demo.flow import Flow
     from fairlead.lineage.record import Plan
+    from fairlead.spec import ModelSpec
 
 
-def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> bool:
+def run_demo(name: str, home: Path, day: date, days: int, console: Console, *, quick: bool = False) -> bool:
     """The whole loop; returns whether the model was accepted."""
     with lock_home(home):
         console.print(f"[bold]Fairlead[/] runs the loop on a year of flights, as if it were {day}\n", highlight=False)
         flow, progress = _flow(name, home, day, console)
+        if quick:
+            flow.model = _smaller(flow.model)
         with progress.running():
             version, record, docs = flow.train(flow.plan())
-            result = None
+            result = canary = None
             champion = version
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
-            path, summary = flow.report(version, record, docs, result)
+                canary = flow.canary(version, result)
+            path, summary = flow.report(version, record, docs, result, canary)
         _print_end(path, summary, record.refusals, console)
         if champion != version:
             console.print(f"{champion.model}@{champion.version} stays the champion", highlight=False)
         return record.accepted
+
+
+def _smaller(model: "ModelSpec") -> "ModelSpec":
+    """Less of the search and of the past: fewer trials, on fewer folds, of the candidate that is fitted fastest."""
+    tuning = model.tuning.model_copy(
+        update={"trials": 3, "folds": 1, "candidates": {"logistic": model.tuning.candidates["logistic"]}}
+    )
+    split = model.split.model_copy(update={"train_days": min(model.split.train_days, 28)})
+    return model.model_copy(update={"tuning": tuning, "split": split})
 
 
 def run_training(name: str, home: Path, day: date, console: Console) -> bool:

@@ -19,6 +19,7 @@ from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
+from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
 from fairlead.lineage.plan import make_plan
 from fairlead.lineage.record import Plan, RunRecord
@@ -26,7 +27,7 @@ from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
 from fairlead.report.build import Circumstances, summarise
 from fairlead.report.html import PAGE, is_reported, write_report
-from fairlead.report.summary import NextCommand, Replay, Step, Summary
+from fairlead.report.summary import Canary, NextCommand, Replay, Step, Summary, write_whole
 from fairlead.settings import DEFAULT_HOME, Settings
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.training.splits import days_before, midnight
@@ -183,6 +184,31 @@ class Flow:
 
         return self._step("promote", "Promote", change, detail=told)
 
+    def canary(self, version: RegisteredVersion, result: Replay) -> Canary:
+        """Release on live requests: a broken version, which is rolled back, and a good one, which is promoted."""
+        # Imported here: `fairlead run` needs none of it.
+        from fairlead.demo.canary import canary_of, trials
+
+        stored = (
+            self.home / "canary" / f"{hash_json([version.version, version.run_id, code_version(self.repo)])[:32]}.json"
+        )
+        if stored.exists():
+            self._step("canary", "Release on live requests", lambda: None, cached=True)
+            return Canary.model_validate_json(stored.read_bytes())
+        samples = [sample.request for sample in result.samples]
+
+        def release() -> Canary:
+            folder, environ = self.home / "canary", self.settings.environ()
+            bundle, tell = self._bundle(version), self.progress.update
+            with trials(folder, self.model, bundle, environ, samples, tell) as found:
+                found.try_version(f"{version.version}-hasty", "the same model with no patience for its features")
+                found.try_version(f"{version.version}-rebuilt", "the same model, built again")
+            return canary_of(found)
+
+        made = self._step("canary", "Release on live requests", release, detail=_released)
+        write_whole(stored, [made.model_dump_json()])
+        return made
+
     def _succeeds(self, version: RegisteredVersion, champion: RegisteredVersion) -> bool:
         """A repeated run must not bring back what has been replaced."""
         mine, theirs = datetime.fromisoformat(version.as_of), datetime.fromisoformat(champion.as_of)
@@ -190,17 +216,24 @@ class Flow:
         return mine > theirs or (mine == theirs and registered_now)
 
     def report(
-        self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None
+        self,
+        version: RegisteredVersion,
+        record: RunRecord,
+        docs: Path,
+        result: Replay | None,
+        canary: Canary | None = None,
     ) -> tuple[Path, Summary]:
         """Write the report, unless the one that is there says the same."""
         folder = self.home / "report"
-        summary = self._summary(version, record, docs, result)
+        summary = self._summary(version, record, docs, result, canary)
         if is_reported(summary, folder):
             self._step("report", "Write the report", lambda: None, cached=True)
             return folder / PAGE, summary
         return self._step("report", "Write the report", lambda: write_report(summary, folder), detail=str), summary
 
-    def _summary(self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None) -> Summary:
+    def _summary(
+        self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None, canary: Canary | None
+    ) -> Summary:
         fresh = MlflowRegistry(self.settings).resolve(version.model, version.version)
         return summarise(
             record,
@@ -216,6 +249,7 @@ class Flow:
                 data_docs=_relative(docs / "index.html", self.home / "report"),
                 bundle=self._bundle(version),
                 replay=result,
+                canary=canary,
                 next=self._next_commands(fresh),
             ),
         )
@@ -300,6 +334,10 @@ def _replayed(result: Replay) -> str:
     return (
         f"{result.answered:,} answers, ROC AUC {result.roc_auc:.3f}, |Δ| to offline ≤ {result.max_abs_difference:.1e}"
     )
+
+
+def _released(made: Canary) -> str:
+    return ", ".join(f"{trial.version} {trial.outcome} after {trial.seconds:.0f} s" for trial in made.trials)
 
 
 def _relative(target: Path, folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """What a cluster does with a release, on one machine: servers for both arms, and a gateway that splits requests."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -7,13 +8,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from fairlead.adapters.endpoint import route_in_background, serve_in_background
+from fairlead.errors import EndpointError
+from fairlead.metrics import GATEWAY_CONFIG_LOADED
 from fairlead.rollout.release import Release
 from fairlead.rollout.routes import write_routes
 from fairlead.rollout.serve import Arm, service_name
 
-RELOAD_SECONDS = 0.7
-"""After which the gateway has read new routes."""
+RELOAD_SECONDS = 20
+"""Within which the gateway must have read new routes."""
+LOADED = re.compile(rf"^{GATEWAY_CONFIG_LOADED.name} (\S+)$", re.MULTILINE)
 
 
 @dataclass
@@ -62,13 +68,21 @@ class Laptop:
         """Make it so: a candidate answers before requests go there, and a server ends when none do."""
         if release.candidate is not None and self._version("candidate") != release.candidate:
             self.serve("candidate", release.candidate)
-        write_routes(self.home / "route.yaml", release)
-        if release.candidate is None and "candidate" in self._running:
-            time.sleep(RELOAD_SECONDS)
+        self._route(release)
+        if release.candidate is None:
             self._stop("candidate")
         if self._version("stable") != release.stable and release.stage == "promoted":
-            time.sleep(RELOAD_SECONDS)  # the candidate answers everything meanwhile
-            self.serve("stable", release.stable)
+            self.serve("stable", release.stable)  # the candidate answers everything meanwhile
+
+    def _route(self, release: Release) -> None:
+        """Return when the gateway goes by the release."""
+        began = time.time()
+        if not write_routes(self.home / "route.yaml", release):
+            return
+        while (found := LOADED.search(httpx.get(f"{self.metrics_url}/metrics").text)) and float(found[1]) < began:
+            if time.time() > began + RELOAD_SECONDS:
+                raise EndpointError(f"the gateway must read new routes within {RELOAD_SECONDS} s, but did not")
+            time.sleep(0.05)
 
     def _version(self, arm: Arm) -> str | None:
         return self._running[arm][0] if arm in self._running else None

@@ -9,6 +9,7 @@ from fairlead.report import theme
 from fairlead.report.numbers import count, figure, metric_words, percent
 from fairlead.report.summary import (
     CalibrationBin,
+    CanaryTrial,
     Evaluation,
     FeatureRecord,
     Features,
@@ -19,6 +20,7 @@ from fairlead.report.summary import (
     Tuning,
 )
 from fairlead.report.theme import WIDTH
+from fairlead.rollout.evidence import LOG_PROMOTE
 from fairlead.spec.model import LOWER_IS_BETTER
 
 if TYPE_CHECKING:
@@ -115,6 +117,32 @@ def calibration(evaluation: Evaluation) -> str:
         f"observed {percent(worst.observed)}."
     )
     return theme.to_svg(chart, "calibration", alt_text)
+
+
+def evidence(trial: CanaryTrial, name: str) -> str:
+    """E-values of a trial window by window, each as a share of the logarithm at which it decides."""
+    import altair as alt
+
+    values = [
+        {"window": number, "share": value / _decides(curve.threshold), "of": f"{curve.of} by {curve.signal}"}
+        for curve in trial.curves
+        for number, value in enumerate(curve.values, start=1)
+    ]
+    y = alt.Y("share:Q", title="Evidence; decides at 1", scale=alt.Scale(domain=[-1, 2], clamp=True))
+    lines = (
+        alt.Chart(_data(values))
+        .mark_line(point=True, clip=True)
+        .encode(x=alt.X("window:Q", title="Window"), y=y, color=alt.Color("of:N", title=None))
+    )
+    level = alt.Chart(_data([{"share": 1.0}])).mark_rule(strokeDash=[4, 3]).encode(y=y)
+    chart = alt.layer(lines, level).properties(width=WIDTH, height=220, autosize=_FIT)
+    text = f"Evidence on version {trial.version}, which was {trial.outcome}, by window."
+    return theme.to_svg(chart, name, text)
+
+
+def _decides(threshold: float) -> float:
+    """Where nothing is asked of a value, as in the shadow, that of a promotion."""
+    return threshold if threshold > 0 else LOG_PROMOTE
 
 
 def _histogram(evaluation: Evaluation, scale: "alt.Scale") -> "alt.Chart":

@@ -18,6 +18,7 @@ SECTIONS = {
     "bundle": "Bundle",
     "registry": "Registry",
     "endpoint": "Endpoint",
+    "canary": "Canary",
     "next": "What next",
     "provenance": "Provenance",
 }
@@ -245,6 +246,9 @@ def drawings(summary: Summary) -> dict[str, str]:
         drawn["slices"] = plots.slices(evaluation)
     if summary.replay and summary.replay.by_day:
         drawn["replay"] = plots.replay(summary.replay)
+    for number, trial in enumerate(summary.canary.trials if summary.canary else ()):
+        if any(curve.values for curve in trial.curves):
+            drawn[f"canary-{number}"] = plots.evidence(trial, f"canary-{number}")
     return drawn
 
 

@@ -25,8 +25,8 @@ def route_of(release: Release) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def write_routes(path: Path, release: Release) -> None:
-    """Write it in one step, if it says something else.
+def write_routes(path: Path, release: Release) -> bool:
+    """Write it in one step, if it says something else; returns whether it did.
 
     Raises:
         RolloutError: the file cannot be written.
@@ -34,9 +34,10 @@ def write_routes(path: Path, release: Release) -> None:
     text = route_of(release)
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
-            return
+            return False
         aside = path.with_name(f".{path.name}.{os.getpid()}")
         aside.write_text(text, encoding="utf-8")
         aside.replace(path)
+        return True
     except OSError as error:
         raise RolloutError(f"{path}: cannot be written: {error.strerror}") from None
