@@ -166,6 +166,10 @@ class Front:
         except (FeaturesUnavailable, SpoolFullError) as error:
             self.observer.failed(route.model, route.protocol, 503, started, sent.mirrored, str(error))
             await respond_error(send, 503, str(error))
+        except Exception as error:
+            # The server's own 500 follows, which nobody else would count: a rollout must see it.
+            self.observer.failed(route.model, route.protocol, 500, started, sent.mirrored, type(error).__name__)
+            raise
         else:
             await respond(send, 200, *content(result))
         return True

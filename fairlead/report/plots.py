@@ -128,7 +128,7 @@ def evidence(trial: CanaryTrial, name: str) -> str:
         for curve in trial.curves
         for number, value in enumerate(curve.values, start=1)
     ]
-    y = alt.Y("share:Q", title="Evidence; decides at 1", scale=alt.Scale(domain=[-1, 2], clamp=True))
+    y = alt.Y("share:Q", title=None, scale=alt.Scale(domain=[-1, 2], clamp=True))
     lines = (
         alt.Chart(_data(values))
         .mark_line(point=True, clip=True)

@@ -127,6 +127,18 @@ class PipelinesSpec(Spec):
         return self
 
 
+class ReleasesSpec(Spec):
+    """How releases are decided and written, by a controller in the environment's namespace."""
+
+    repository: Annotated[str, StringConstraints(pattern=r"^(https?|ssh|file)://\S+$|^[\w.-]+@[\w.-]+:\S+$")]
+    """The Git repository that Argo CD reads; its credentials are in the Secret `fairlead-releases`."""
+    branch: str = "main"
+    prometheus: Url = "http://kube-prometheus-stack-prometheus.monitoring.svc:9090"
+    """That scrapes the environment's servers."""
+    github: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")] | None = None
+    """`owner/name` for pull requests, where the repository's address does not tell."""
+
+
 class EnvironmentSpec(Spec):
     """One environment, on a cluster of its own or in a namespace of a shared one."""
 
@@ -138,6 +150,8 @@ class EnvironmentSpec(Spec):
     """MLflow's address."""
     gateway: GatewaySpec
     pipelines: PipelinesSpec = PipelinesSpec()
+    releases: ReleasesSpec | None = None
+    """Absent: nothing watches releases here; persons write them."""
     external_secrets: bool = False
     """Secrets come from a ClusterSecretStore `fairlead`, by the operator External Secrets; else somebody makes them."""
 

@@ -3,6 +3,7 @@
 Each listens where `manifests/envs/dev` expects it. They keep nothing beyond their pods.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tests.cluster.programs import kubectl
 
 STORAGE, TRACKING, STORE, PIPELINES = "fairlead-storage", "mlflow", "fairlead-redis", "kubeflow"
+MONITORING = "monitoring"
 ACCESS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret"}
 SECRETS = {
     "fairlead-storage": ACCESS,
@@ -49,6 +51,38 @@ def stand_ins(images: dict[str, str], pipelines: Path) -> list[dict[str, Any]]:
             for name, data in SECRETS.items()
         ),
     ]  # fmt: skip
+
+
+def prometheus_stand_in(image: str, namespace: str, model: str) -> list[dict[str, Any]]:
+    """Prometheus where an environment expects it, which scrapes the servers of a model with the labels that the
+    operator would give them. It finds pods by headless Services, for which it needs no rights."""
+    arms = {arm: f"{model}-{arm}-metrics" for arm in ("stable", "candidate")}
+    jobs = [
+        {
+            "job_name": arm,
+            "dns_sd_configs": [
+                {"names": [f"{name}.{namespace}.svc"], "type": "A", "port": 8080, "refresh_interval": "2s"}
+            ],
+            "relabel_configs": [
+                {"target_label": "namespace", "replacement": namespace},
+                {"target_label": "fairlead_dev_arm", "replacement": arm},
+            ],
+        }
+        for arm, name in arms.items()
+    ]
+    config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+    labels = {arm: {"fairlead.dev/model": model, "fairlead.dev/arm": arm} for arm in arms}
+    command = ["prometheus", "--config.file=/config/prometheus.yml", "--storage.tsdb.path=/tmp/data"]
+    volume = {"name": "config", "configMap": {"name": "prometheus"}}
+    return [
+        _thing("v1", "Namespace", MONITORING),
+        _thing("v1", "ConfigMap", "prometheus", MONITORING, data={"prometheus.yml": json.dumps(config)}),
+        *_server(MONITORING, "prometheus", image, command, 9090, volume=volume),
+        *(
+            _thing("v1", "Service", name, namespace, spec={"clusterIP": "None", "selector": labels[arm]})
+            for arm, name in arms.items()
+        ),
+    ]
 
 
 def wait_for_all() -> None:

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fairlead.adapters.endpoint import Endpoint, serve_in_background
 from fairlead.errors import EndpointError
 from fairlead.packaging.signature import Input, Signature
+from tests.unit.serving_example import BARE, erring_graph
 from tests.unit.serving_example import write as write_example
 
 REPO = Path(__file__).resolve().parents[2]
@@ -270,3 +271,15 @@ def _answers(url):
         return httpx.get(f"{url}/v2/health/live", timeout=5).is_success
     except httpx.HTTPError:
         return False
+
+
+def test_what_the_model_fails_to_answer_is_counted_as_an_error_of_its_version(tmp_path: Path) -> None:
+    bundle = write_example(tmp_path / "bundle", erring_graph(), signature=BARE)
+    with serve_in_background([bundle], tmp_path / "log", feature_store="none") as running:
+        url = f"{running.url}/v2/models/flight-delay-vector/infer"
+        for carrier, status in ((1.0, 200), (7.0, 500)):
+            tensor = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [carrier, 1.0, 1.0, 0.5]}
+            assert httpx.post(url, json={"inputs": [tensor]}, trust_env=False).status_code == status
+        said = httpx.get(f"{running.url}/metrics", trust_env=False).text
+    labels = 'model="flight-delay-vector",protocol="v2",status="500",traffic="live",version="3"'
+    assert f"fairlead_requests_total{{{labels}}} 1.0" in said

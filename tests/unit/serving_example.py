@@ -67,6 +67,31 @@ def graph(
     )
 
 
+BARE = Signature(
+    inputs=[Input(name=name, source="request", kind="number") for name in ("carrier", "distance", "wind", "late")],
+    entities=[],
+)
+"""The same inputs, all of them sent: no feature store is needed."""
+
+
+def erring_graph(known: int = 4) -> onnx.GraphProto:
+    """As `graph`, but a carrier at or above `known` is outside of a table: the runtime fails on that row."""
+    sound = graph()
+    nodes = [
+        helper.make_node("Gather", ["known", "first"], ["carrier"], axis=1),
+        helper.make_node("Cast", ["carrier"], ["code"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "code"], ["nothing"], axis=0),
+        helper.make_node("Add", ["total", "nothing"], ["sum"]),
+    ]
+    place = next(number for number, node in enumerate(sound.node) if node.op_type == "Sigmoid")
+    behind = list(sound.node)[place:]
+    behind[0].input[0] = "sum"
+    constants = {"table": np.zeros(known, dtype=np.float32), "first": np.array([0])}
+    more = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    whole = [*list(sound.node)[:place], *nodes, *behind]
+    return helper.make_graph(whole, "erring", list(sound.input), list(sound.output), [*sound.initializer, *more])
+
+
 def write(folder: Path, model: onnx.GraphProto | None = None, /, **changes: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     proto = helper.make_model(model or graph(), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from fairlead.render.manifests.objects import ONLINE_STORE_SECRET, RECORDS_SECRET, STORAGE_SECRET, Object, thing
+from fairlead.render.manifests.objects import (
+    ONLINE_STORE_SECRET,
+    RECORDS_SECRET,
+    RELEASES_SECRET,
+    STORAGE_SECRET,
+    Object,
+    thing,
+)
 
 STORE = "fairlead"
 """The ClusterSecretStore that they are read from."""
@@ -10,6 +17,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     STORAGE_SECRET: ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     ONLINE_STORE_SECRET: ("FAIRLEAD_ONLINE_STORE",),
     RECORDS_SECRET: ("FAIRLEAD_PSEUDONYM_KEY",),
+    RELEASES_SECRET: ("FAIRLEAD_GIT_TOKEN",),
 }
 """Secret → its keys: all secrets that an environment needs."""
 

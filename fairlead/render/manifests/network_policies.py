@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from fairlead.render.manifests import rollout
 from fairlead.render.manifests.objects import GRPC_CONTAINER_PORT, HTTP_CONTAINER_PORT, JOB, MODEL, Object, thing
 from fairlead.spec.environment import EnvironmentSpec
 
@@ -66,6 +67,7 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
             "Records of predictions come from endpoints and from nobody else.",
         ),
     }
+    edges |= _of_releases(environment)
     return {
         name: (
             thing("networking.k8s.io/v1", "NetworkPolicy", name, namespace=environment.namespace, spec=spec),
@@ -73,6 +75,42 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
         )
         for name, (spec, why) in edges.items()
     }
+
+
+def _of_releases(environment: EnvironmentSpec) -> dict[str, tuple[Object, str]]:
+    if environment.releases is None:
+        return {}
+    pods = {"matchLabels": rollout.LABELS}
+    return {
+        "rollout-to-releases": (
+            _egress(pods, *_at(_as_url(environment.releases.repository))),
+            "Releases are read from Git and written there.",
+        ),
+        "rollout-to-pull-requests": (
+            _egress(pods, {}, _ports([HTTPS_PORT])),
+            "Promotions that a person must agree to are pull requests, by the API of GitHub.",
+        ),
+        "rollout-to-prometheus": (
+            _egress(pods, *_at(environment.releases.prometheus)),
+            "What a candidate is judged by.",
+        ),
+        "rollout-to-tracking": (
+            _egress(pods, *_at(environment.tracking)),
+            "Whether a version that somebody wrote into a release passed its gates.",
+        ),
+        "prometheus-to-rollout": (
+            _ingress(pods, [_namespace(MONITORING_NAMESPACE)], _ports([rollout.METRICS_PORT])),
+            "Stages, evidence, and whether the controller can see anything.",
+        ),
+    }
+
+
+def _as_url(repository: str) -> str:
+    """The address with a scheme and, for SSH, with its port: `git@host:path` has neither."""
+    if "://" not in repository:
+        return f"ssh://{repository.partition(':')[0]}:22"
+    parts = urlsplit(repository)
+    return f"ssh://{parts.hostname}:{parts.port or 22}" if parts.scheme == "ssh" else repository
 
 
 def _egress(pods: Object, to: Object, ports: list[Object]) -> Object:

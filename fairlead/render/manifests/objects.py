@@ -12,6 +12,7 @@ JOB = {"app.kubernetes.io/name": "fairlead-job"}
 """Labels of pods that run a command and end."""
 ENVIRONMENT_CONFIG = "fairlead-environment"
 STORAGE_SECRET, ONLINE_STORE_SECRET, RECORDS_SECRET = "fairlead-storage", "fairlead-online-store", "fairlead-records"
+RELEASES_CONFIG, RELEASES_SECRET = "fairlead-releases", "fairlead-releases"
 SERVING_IMAGE, PIPELINE_IMAGE = "fairlead/serving", "fairlead/pipeline"
 """As manifests name them; each environment puts its own image in its place."""
 HTTP_CONTAINER_PORT, GRPC_CONTAINER_PORT = 8080, 8081

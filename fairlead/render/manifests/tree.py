@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fairlead.errors import SpecError
 from fairlead.render.documents import text_of
-from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, service
+from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, rollout, service
 from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.cron_job import WHY as WHY_SUSPENDED
 from fairlead.render.manifests.cron_job import train_job
@@ -117,6 +117,12 @@ def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, mode
     objects |= {
         f"cron-job-{model}-train.yaml": (train_job(model, environment.namespace), WHY_SUSPENDED) for model in models
     }
+    if environment.releases is not None:
+        objects |= {
+            "config-map-releases.yaml": (rollout.config_map(environment), ""),
+            "deployment-rollout.yaml": (rollout.deployment(environment), rollout.WHY),
+            "pod-monitor-rollout.yaml": (rollout.pod_monitor(environment), ""),
+        }
     whole = kustomization.of_environment(environment, images, list(objects))
     text = text_of(whole, f"{source} and ../{IMAGES}")
     return {**_written(folder / COMMON, objects, source), folder / COMMON / KUSTOMIZATION: text}
