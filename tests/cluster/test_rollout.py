@@ -1,6 +1,6 @@
 """Releases on a cluster: commits move traffic, figures of Prometheus decide, and a bad version goes back by a commit.
 
-Needs what test_end_to_end.py needs. Prometheus is a pod of Debian's package, the controller a process of this machine.
+Needs what test_whole_loop.py needs. Prometheus is a pod of Debian's package, the controller a process of this machine.
 """
 
 import json
@@ -10,12 +10,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from unittest import mock
 
 import boto3
 import httpx
@@ -28,9 +27,9 @@ from fairlead.rollout.control import Controller
 from fairlead.rollout.release import Release
 from fairlead.rollout.stages import Start
 from tests.cluster.conftest import Namespace
+from tests.cluster.loop import BUCKET, DOMAIN, MODEL, NAMESPACE, Fork, refresh, running, wait_for
 from tests.cluster.programs import kubectl
-from tests.cluster.stand_ins import ACCESS, MONITORING, STORAGE, prometheus_stand_in, stand_ins, wait_for_all
-from tests.cluster.test_end_to_end import BUCKET, HOST, MODEL, NAMESPACE, Fork, clean_up, make_fork, refresh, wait_for
+from tests.cluster.stand_ins import MONITORING, prometheus_stand_in
 from tests.unit.serving_example import BARE, erring_graph, write
 
 pytestmark = pytest.mark.cluster
@@ -54,7 +53,7 @@ class Traffic:
 
     def run(self) -> None:
         url = f"{os.environ['FAIRLEAD_TEST_GATEWAY_URL']}/v2/models/{MODEL}-vector/infer"
-        with httpx.Client(headers={"host": HOST}, timeout=10, trust_env=False) as client:
+        with httpx.Client(headers={"host": f"{MODEL}.{DOMAIN}"}, timeout=10, trust_env=False) as client:
             while not self.stop.is_set():
                 carrier = UNKNOWN_CARRIER if len(self.answers) % 10 == 0 else 1.0
                 tensor = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [carrier, 1.0, 1.0, 0.5]}
@@ -78,7 +77,6 @@ class Rig:
     fork: Fork
     controller: Controller
     traffic: Traffic
-    prometheus: str
 
     @property
     def release(self) -> Release:
@@ -96,41 +94,31 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-def images(image: Callable[[str], str]) -> dict[str, str]:
-    return {name: image(name) for name in ("pipeline", "serving", "monitoring", "stand-ins")}
-
-
-@pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, images: dict[str, str]) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("rollout")
-    fork = make_fork(folder, images)
-    fork.edit(f"pipelines/models/{MODEL}.yaml", lambda it: {**it, "rollout": ROLLOUT})
-    fork.render()
-    objects = [
-        *stand_ins(images, fork.work / "manifests/envs/dev/pipelines"),
-        *prometheus_stand_in(images["stand-ins"], "fairlead-dev", MODEL),
-    ]
     with ExitStack() as stack:
-        stack.callback(clean_up, objects)
+        loop = stack.enter_context(running(folder, images))
+        objects = prometheus_stand_in(images["stand-ins"], "fairlead-dev", MODEL)
+        stack.callback(kubectl, "delete", "namespace", MONITORING, "--ignore-not-found", "--timeout=120s")
         kubectl("apply", "-f", "-", text=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-        wait_for_all()
         kubectl("rollout", "status", "deployment/prometheus", "-n", MONITORING, "--timeout=300s")
-        _put_bundles(folder)
-        fork.push("Our cluster")
-        kubectl("apply", "-f", str(fork.work / "argocd/root.yaml"))
+        with loop.storage():
+            _put_bundles(folder)
+        fork = loop.fork
+        fork.edit(f"pipelines/models/{MODEL}.yaml", lambda it: {**it, "rollout": ROLLOUT})
+        fork.render()
         fork.release("1", "Release the first version")
-        prometheus = stack.enter_context(Namespace(MONITORING).forwarded(_pod(MONITORING, "prometheus"), 9090))
-        counters = PrometheusCounters(prometheus, 'namespace="fairlead-dev"')
-        branch = GitBranch(str(fork.bare), "main", folder / "clone.git")
-        controller = Controller(branch, "main", "dev", counters, gated=lambda model: {"1", "2", "3", "4"})
+        wait_for("an answer", _answers_well)
         traffic = Traffic()
-        wait_for("an answer", lambda: _answers_well())
-        thread = threading.Thread(target=traffic.run, daemon=True)
-        thread.start()
         stack.callback(traffic.stop.set)
-        stack.enter_context(_watching(fork, prometheus, folder))
+        threading.Thread(target=traffic.run, daemon=True).start()
+        prometheus = stack.enter_context(Namespace(MONITORING).forwarded(_pod(MONITORING, "prometheus"), 9090))
         time.sleep(REFERENCE_SECONDS)
-        yield Rig(fork, controller, traffic, prometheus)
+        stack.enter_context(_watching(fork, prometheus, folder))
+        branch = GitBranch(str(fork.bare), "main", folder / "clone.git")
+        counters = PrometheusCounters(prometheus, 'namespace="fairlead-dev"')
+        controller = Controller(branch, "main", "dev", counters, gated=lambda model: set())
+        yield Rig(fork, controller, traffic)
 
 
 def _watching(fork: Fork, prometheus: str, folder: Path) -> ExitStack:
@@ -170,15 +158,10 @@ def _watching(fork: Fork, prometheus: str, folder: Path) -> ExitStack:
 
 def _put_bundles(folder: Path) -> None:
     """1 and 3 are sound, 2 fails on a carrier, 4 is none that a server can open."""
-    with Namespace(STORAGE).forwarded(_pod(STORAGE, "s3"), 8333) as url:
-        place = {"AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
-        with mock.patch.dict(os.environ, {**ACCESS, **place, "AWS_EC2_METADATA_DISABLED": "true"}):
-            client = boto3.client("s3")
-            client.create_bucket(Bucket="fairlead-dev")
-            bundles = open_bundles(f"{BUCKET}/bundles")
-            for version, graph in (("1", None), ("2", erring_graph()), ("3", None)):
-                bundles.release(write(folder / version, graph, signature=BARE, version=None), MODEL, version)
-            client.put_object(Bucket="fairlead-dev", Key=f"bundles/{MODEL}/4/bundle.json", Body=b"{}")
+    bundles = open_bundles(f"{BUCKET}/bundles")
+    for version, graph in (("1", None), ("2", erring_graph()), ("3", None)):
+        bundles.release(write(folder / version, graph, signature=BARE, version=None), MODEL, version)
+    boto3.client("s3").put_object(Bucket="fairlead-dev", Key=f"bundles/{MODEL}/4/bundle.json", Body=b"{}")
 
 
 def _pod(namespace: str, app: str) -> str:
@@ -188,7 +171,7 @@ def _pod(namespace: str, app: str) -> str:
 def _answers_well() -> bool:
     url = f"{os.environ['FAIRLEAD_TEST_GATEWAY_URL']}/v2/models/{MODEL}"
     try:
-        return httpx.get(url, headers={"host": HOST}, timeout=5, trust_env=False).status_code == 200
+        return httpx.get(url, headers={"host": f"{MODEL}.{DOMAIN}"}, timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
 
