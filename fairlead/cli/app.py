@@ -26,7 +26,7 @@ app = typer.Typer(
 
 REFUSED = 3
 """Exit code of a run whose model the gates refused."""
-DEFAULT_AS_OF = datetime(2013, 4, 1)
+DEFAULT_AS_OF, QUICK_AS_OF = datetime(2013, 4, 1), datetime(2013, 2, 24)
 
 Home = Annotated[
     Path,
@@ -85,14 +85,27 @@ def sync_schedules(
 @app.command()
 def demo(
     home: Home = HOME,
-    as_of: AsOf = DEFAULT_AS_OF,
-    days: Annotated[int, typer.Option(min=1, help="Days after --as-of whose flights the endpoint is asked about.")] = 2,
-    quick: Annotated[bool, typer.Option("--quick", help="All of it in less time: fewer trials on fewer days.")] = False,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Run as if this day had just begun where the data is from.  "
+            "[default: 2013-04-01, with --quick 2013-02-24]",
+        ),
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Days after --as-of whose flights the endpoint is asked about.  [default: 2, with --quick 1]"
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="All of it in less time: fewer days, fewer trials.")] = False,
 ) -> None:
     """Run the whole loop on a year of flights: data, features, model, endpoint, canary, report."""
     from fairlead.cli.runs import run_demo
 
-    accepted = run_demo("flight-delay", home, as_of.date(), 1 if quick else days, _console(), quick=quick)
+    day = as_of or (QUICK_AS_OF if quick else DEFAULT_AS_OF)
+    accepted = run_demo("flight-delay", home, day.date(), days or (1 if quick else 2), _console(), quick=quick)
     raise typer.Exit(0 if accepted else REFUSED)
 
 

@@ -66,12 +66,12 @@ class Laptop:
 
     def apply(self, release: Release) -> None:
         """Make it so: a candidate answers before requests go there, and a server ends when none do."""
-        if release.candidate is not None and self._version("candidate") != release.candidate:
+        if release.candidate is not None:
             self.serve("candidate", release.candidate)
         self._route(release)
         if release.candidate is None:
             self._stop("candidate")
-        if self._version("stable") != release.stable and release.stage == "promoted":
+        if release.stage == "promoted":
             self.serve("stable", release.stable)  # the candidate answers everything meanwhile
 
     def _route(self, release: Release) -> None:
@@ -88,7 +88,9 @@ class Laptop:
         return self._running[arm][0] if arm in self._running else None
 
     def serve(self, arm: Arm, version: str) -> None:
-        """Start the server of an arm anew, and wait until it answers."""
+        """Start the server of an arm, and wait until it answers; one of that version that runs goes on."""
+        if self._version(arm) == version:
+            return
         self._stop(arm)
         port = int(self.services[service_name(self.model, arm)].rpartition(":")[2])
         stack, log = ExitStack(), self.home / "logs" / f"{arm}-{version}.log"
