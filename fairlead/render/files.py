@@ -12,6 +12,7 @@ from pathlib import Path
 from fairlead.errors import PipelineError
 from fairlead.render.alerts import Context
 from fairlead.render.argocd import ARGOCD, SETTINGS, argocd_files
+from fairlead.render.dashboards import DASHBOARDS, dashboard_files
 from fairlead.render.documents import MARK
 from fairlead.render.manifests import manifests
 from fairlead.render.manifests.tree import ROOT as MANIFESTS
@@ -34,6 +35,7 @@ PLACES = (
     (MANIFESTS, "**/*.yaml", MARK),
     (ARGOCD, "**/*.yaml", MARK),
     (RULES, "**/*.yaml", MARK),
+    (DASHBOARDS, "*.json", ""),
 )
 """Where rendered files are, and how they begin."""
 SCHEMA_OF: dict[str, type[Spec]] = {
@@ -102,10 +104,14 @@ def applied(repo: Path, compiled: Iterable[str]) -> dict[Path, str]:
 
 
 def monitoring(repo: Path) -> dict[Path, str]:
-    """Rules of a Prometheus without the operator."""
+    """Dashboards, and rules of a Prometheus without the operator.
+
+    Raises:
+        PipelineError: the library that writes dashboards is not installed.
+    """
     models = {path.stem: load_model(path) for path in sorted((repo / "pipelines/models").glob("*.yaml"))}
     context = Context(load_document(repo / SETTINGS, ClusterSettings).runbooks_url)
-    return rule_files(context, models)
+    return {**rule_files(context, models), **dashboard_files(models)}
 
 
 def schemas() -> Mapping[Path, str]:
