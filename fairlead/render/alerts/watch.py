@@ -24,7 +24,7 @@ DETECTORS = ("drift", "performance")
 OVERDUE_SHARE = 0.2
 CONFLICT_SHARE = 0.01
 
-_KINDS = (
+_KINDS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
     ("InputDrift", "input", "What callers send differs from the reference.", {"trigger": "drift"}),
     ("FeatureDrift", "feature", "What is looked up differs, for the same requests: suspect the pipeline first.", {}),
     ("PredictionDrift", "prediction", "Scores are distributed differently than on the reference.", {}),

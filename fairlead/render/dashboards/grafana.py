@@ -1,6 +1,7 @@
 """A dashboard as Grafana's JSON."""
 
 import json
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from fairlead.errors import PipelineError
@@ -38,10 +39,11 @@ def json_of(model: str, board: Board) -> str:
         .with_variable(_choice("namespace", f'label_values(fairlead_model_info{{model="{model}"}}, namespace)'))
         .with_variable(_choice("environment", f'label_values(fairlead_rollout_stage{{model="{model}"}}, environment)'))
     )
+    ids = count(1)
     for row in board.rows:
-        built.with_row(dashboard.Row(row.title))
+        built.with_row(dashboard.Row(row.title).id(next(ids)))
         for panel in row.panels:
-            built.with_panel(_panel(panel))
+            built.with_panel(_panel(panel).id(next(ids)))
     return json.dumps(built.build(), cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
 
 
@@ -62,10 +64,11 @@ def _choice(name: str, query: str) -> "dashboard.QueryVariable":
 
 
 def _panel(panel: Panel) -> Any:
-    from grafana_foundation_sdk.builders import prometheus, stat, timeseries
+    from grafana_foundation_sdk.builders import common, prometheus, stat, timeseries
     from grafana_foundation_sdk.models.common import DataSourceRef
 
-    built: Any = stat.Panel() if panel.kind == "number" else timeseries.Panel()
+    newest = common.ReduceDataOptions().calcs(["lastNotNull"])
+    built: Any = stat.Panel().reduce_options(newest) if panel.kind == "number" else timeseries.Panel()
     built.title(panel.title).unit(panel.unit).span(WIDTH).height(HEIGHT)
     built.datasource(DataSourceRef("prometheus", "$datasource"))
     if panel.said:
