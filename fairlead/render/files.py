@@ -55,7 +55,7 @@ def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
     compiled = pipelines(repo)
-    made = {**schemas(), **commands(), **compiled, **applied(repo, compiled.values()), **monitoring(repo)}
+    made = {**schemas(), **commands(), **compiled, **applied(repo, compiled.values()), **rules(repo)}
     stale, orphans = compare(repo, made)
     if write:
         mend(repo, made)
@@ -99,19 +99,22 @@ def applied(repo: Path, compiled: Iterable[str]) -> dict[Path, str]:
     Args:
         repo: the checkout.
         compiled: the pipelines, as the compiler wrote them.
-    """
-    return {**manifests(repo), **pipeline_manifests(repo, compiled), **argocd_files(repo)}
-
-
-def monitoring(repo: Path) -> dict[Path, str]:
-    """Dashboards, and rules of a Prometheus without the operator.
 
     Raises:
         PipelineError: the library that writes dashboards is not installed.
     """
-    models = {path.stem: load_model(path) for path in sorted((repo / "pipelines/models").glob("*.yaml"))}
+    dashboards = dashboard_files(_models(repo))
+    return {**manifests(repo), **dashboards, **pipeline_manifests(repo, compiled), **argocd_files(repo)}
+
+
+def rules(repo: Path) -> dict[Path, str]:
+    """Rules of a Prometheus that the operator does not run."""
     context = Context(load_document(repo / SETTINGS, ClusterSettings).runbooks_url)
-    return {**rule_files(context, models), **dashboard_files(models)}
+    return rule_files(context, _models(repo))
+
+
+def _models(repo: Path) -> dict[str, ModelSpec]:
+    return {path.stem: load_model(path) for path in sorted((repo / "pipelines/models").glob("*.yaml"))}
 
 
 def schemas() -> Mapping[Path, str]:
