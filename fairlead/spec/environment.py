@@ -138,6 +138,8 @@ class EnvironmentSpec(Spec):
     """MLflow's address."""
     gateway: GatewaySpec
     pipelines: PipelinesSpec = PipelinesSpec()
+    records: bool = False
+    """Servers send records of predictions to the environment's collector. They need the Secret `fairlead-records`."""
     external_secrets: bool = False
     """Secrets come from a ClusterSecretStore `fairlead`, by the operator External Secrets; else somebody makes them."""
 
@@ -153,6 +155,8 @@ class ImagesSpec(Spec):
     pipeline: Image
     serving: Image
     monitoring: Image
+    alibi: Image | None = None
+    """Needed by models whose drift is looked for by alibi-detect."""
 
 
 class ScaleSpec(Spec):

@@ -13,8 +13,10 @@ JOB = {"app.kubernetes.io/name": "fairlead-job"}
 ENVIRONMENT_CONFIG = "fairlead-environment"
 STORAGE_SECRET, ONLINE_STORE_SECRET, RECORDS_SECRET = "fairlead-storage", "fairlead-online-store", "fairlead-records"
 SERVING_IMAGE, PIPELINE_IMAGE = "fairlead/serving", "fairlead/pipeline"
+MONITORING_IMAGE, ALIBI_IMAGE = "fairlead/monitoring", "fairlead/alibi"
 """As manifests name them; each environment puts its own image in its place."""
 HTTP_CONTAINER_PORT, GRPC_CONTAINER_PORT = 8080, 8081
+COLLECTOR, COLLECTOR_PORT = "fairlead-collector", 8090
 
 RESTRICTED: Object = {
     "allowPrivilegeEscalation": False,
