@@ -22,8 +22,8 @@ demo: .venv/runtime  ## The whole loop on a year of flights; the report is .fair
 serve: .venv/runtime  ## Serve the champion at http://127.0.0.1:8080
 	@$(BIN)/fairlead serve flight-delay --home $(HOME_DIR)
 
-test: .venv/dev  ## All tests but the slow ones and those that need a redis-server, a Prometheus or a cluster
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not prometheus and not foreign and not kfp and not cluster"
+test: .venv/dev  ## All tests but the slow ones and those that need a redis-server, a Prometheus, alibi-detect or a cluster
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not redis and not prometheus and not foreign and not kfp and not cluster and not alibi"
 	@$(BIN)/python -m pytest tests/local/test_foreign_clients.py
 
 test-redis: .venv/dev  ## The tests on a real redis-server, which must be on the PATH
@@ -31,6 +31,9 @@ test-redis: .venv/dev  ## The tests on a real redis-server, which must be on the
 
 test-prometheus: .venv/dev  ## The tests on a real Prometheus and Alertmanager, which must be on the PATH
 	@$(BIN)/python -m pytest -m prometheus
+
+test-alibi: .venv/dev .venv-alibi/ready  ## The tests of alibi-detect, in an environment of its own (Python 3.11)
+	@FAIRLEAD_ALIBI_PYTHON=.venv-alibi/bin/python $(BIN)/python -m pytest -n 0 -m alibi
 
 test-cluster: .venv/dev  ## The tests on the cluster of KUBECONFIG
 	@$(BIN)/python -m pytest -m cluster $(OPTIONS)
@@ -65,13 +68,14 @@ lock: $(UV)  ## Resolve the locks anew
 		-o requirements/monitoring.txt
 	$(UV) pip compile -q --group stand-ins --universal --generate-hashes -c requirements/dev.txt --no-annotate --no-header \
 		-o requirements/stand-ins.txt
+	$(UV) pip compile -q --group alibi --python-version 3.11 --universal --generate-hashes --no-annotate --no-header -o requirements/alibi.txt
 	$(UV) pip compile -q --group image-build --universal --generate-hashes --no-annotate --no-header -o requirements/image-build.txt
 
 images: $(UV)  ## Build the images with docker, podman or buildah; BASE, TAG, REGISTRY and PUSH in docs/how-to/build-images.md
 	@.uv/bin/python .ci/images build $(IMAGES)
 
 clean:  ## Remove the environments and the demo's home
-	rm -rf .venv .uv .bench $(HOME_DIR)
+	rm -rf .venv .venv-alibi .uv .bench $(HOME_DIR)
 
 .uv/bin/uv: requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed, but neither is on the PATH" >&2; exit 1; }
@@ -96,10 +100,16 @@ clean:  ## Remove the environments and the demo's home
 	@$(UV) pip install -q --python .venv --no-deps -e .
 	@touch $@
 
+.venv-alibi/ready: requirements/alibi.txt | $(UV)
+	@echo "installing alibi-detect (once)"
+	@$(UV) venv -q --clear --python 3.11 .venv-alibi
+	@$(UV) pip sync -q --python .venv-alibi --require-hashes requirements/alibi.txt
+	@touch $@
+
 .bench/peers/ready: requirements/bench-peers.txt | .venv/bin/python
 	@echo "installing the servers to compare with (once)"
 	@$(UV) venv -q --clear --python .venv/bin/python .bench/peers
 	@$(UV) pip sync -q --python .bench/peers --require-hashes requirements/bench-peers.txt
 	@touch $@
 
-.PHONY: help demo serve test test-redis test-prometheus test-cluster check bench bench-serving render lock images clean
+.PHONY: help demo serve test test-redis test-prometheus test-alibi test-cluster check bench bench-serving render lock images clean

@@ -89,6 +89,14 @@ class DriftError(FairleadError):
     """Two samples cannot be compared: they do not have the same columns."""
 
 
+class EngineError(DriftError):
+    """What should compare cannot: nobody looks, which is not the same as no drift."""
+
+
+class EngineMissingError(EngineError):
+    """Its library is not there, or is another than the one that is expected."""
+
+
 class ClusterDownError(FairleadError):
     """The cluster cannot be reached, or does not know who asks."""
 

@@ -261,8 +261,8 @@ UPSTREAM_MISSING = Metric(
 UPSTREAM_BREACHES = Metric(
     "fairlead_upstream_breaches",
     "gauge",
-    ("model", "severity"),
-    "Rules on data that the newest quality gate found broken. severity: critical, warning.",
+    ("dataset", "severity"),
+    "Rules on data that the newest quality gate of a dataset found broken. severity: critical, warning.",
 )
 
 DRIFT = (

@@ -86,7 +86,7 @@ class RecordSettings(BaseSettings):
     )
 
     collector_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+")
-    """The receiver's address; None: no records."""
+    """The collector's address; None: no records."""
     spool_folder: Path | None = None
     """Where records wait until they are delivered. It must outlive the process, and for no loss the pod."""
     spool_bytes: int | None = Field(default=None, ge=65_536)

@@ -32,12 +32,13 @@ def validate_tables(
     from fairlead.adapters.delta import DeltaTables
     from fairlead.adapters.great_expectations import validate
     from fairlead.adapters.great_expectations_docs import overview_page
+    from fairlead.adapters.result_files import ResultFiles
     from fairlead.features.definitions import load_module
     from fairlead.lineage.steps import begin_step, whole_numbers
     from fairlead.spec import DatasetSpec
     from fairlead.tables.clean import as_frames, write_clean
     from fairlead.tables.prepare import prepare
-    from fairlead.tables.quality import log_passed, refuse_if_critical
+    from fairlead.tables.quality import gate_result, log_passed, refuse_if_critical
 
     settings = begin_step()
     spec, moment = DatasetSpec.model_validate_json(dataset), datetime.fromisoformat(as_of)
@@ -47,6 +48,7 @@ def validate_tables(
     result = validate(spec, as_frames(tables), as_of=moment, docs=Path(docs.path))
     Path(report.path).write_text(result.model_dump_json(indent=2), encoding="utf-8")
     Path(overview.path).write_text(overview_page(result), encoding="utf-8")
+    ResultFiles(settings.tables_uri).write(gate_result(result))
     refuse_if_critical(result)
     log_passed(result)
     return write_clean(spec, tables, raw, store, as_of=as_of, code_version=code_version)

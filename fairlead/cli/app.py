@@ -40,6 +40,7 @@ AsOf = Annotated[
     datetime, typer.Option(formats=["%Y-%m-%d"], help="Run as if this day had just begun where the data is from.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 Name = Annotated[str, typer.Argument(help="A model: `flight-delay`; of a version or alias: `flight-delay@3`.")]
 
 Api = Annotated[
@@ -294,6 +295,27 @@ def score(
         refused=refused,
     )
     score_rows(model, request, home, _console(stderr=json_output), json_output)
+
+
+@app.command()
+def drift(
+    model: Annotated[str, typer.Argument(help="A model: `flight-delay`.")],
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=INSTANTS, help="Look as if it were this moment, UTC; windows that end later are not judged."
+        ),
+    ] = None,
+    home: Home = HOME,
+    json_output: Json = False,
+) -> None:
+    """Compare the newest records of predictions with what the model was trained on, and look upstream.
+
+    What is found is kept beside the tables, where the collector serves it as metrics. Ends with 0 also on an alarm.
+    """
+    from fairlead.cli.watch import watch_drift
+
+    watch_drift(model, as_of, home, _console(stderr=json_output), json_output)
 
 
 @app.command()

@@ -49,7 +49,7 @@ def _environment(repo: Path, cluster: ClusterReader, environment: EnvironmentSpe
     name, namespace, folder = environment.name, environment.namespace, ENVIRONMENTS / environment.name
     file = str(folder / "environment.yaml")
     yield from needs.namespace(cluster, namespace, str(folder / COMMON / "namespace.yaml"))
-    for needed in needs.secrets_of(namespace, environment.pipelines.namespace):
+    for needed in needs.secrets_of(namespace, environment.pipelines.namespace, environment.records):
         yield from needs.secret(cluster, *needed)
     for part in _CONFIG_MAPS:
         yield from needs.config_map(cluster, _rendered(repo / folder / part), str(folder / part))

@@ -24,10 +24,10 @@ OF_COMPONENTS: Mapping[str, Needed] = {
 _IN_CLUSTER = re.compile(r"(?P<service>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc(\.cluster\.local)?")
 
 
-def secrets_of(namespace: str, pipelines: str) -> list[Needed]:
-    """Those of an environment, in its own namespace and where its pipelines run."""
+def secrets_of(namespace: str, pipelines: str, records: bool) -> list[Needed]:
+    """Those of an environment, in its own namespace and where its pipelines run; `records` need one more."""
     return [
-        *((namespace, name, keys) for name, keys in KEYS.items()),
+        *((namespace, name, keys) for name, keys in KEYS.items() if records or name != RECORDS_SECRET),
         *((pipelines, name, KEYS[name]) for name in (STORAGE_SECRET, ONLINE_STORE_SECRET)),
         (pipelines, "mlpipeline-minio-artifact", ("accesskey", "secretkey")),
     ]
@@ -52,9 +52,7 @@ def secret(cluster: ClusterReader, where: str, name: str, keys: Sequence[str]) -
     what = SECRET.named(where, name)
     found = cluster.find(SECRET, where, name)
     literals = " ".join(f"--from-literal={key}=…" for key in keys)
-    if found is None and name == RECORDS_SECRET:
-        yield ok(what, "is not there, so no records of predictions are kept")
-    elif found is None:
+    if found is None:
         yield problem(what, "is not there", f"kubectl -n {where} create secret generic {name} {literals}")
     elif missing := [key for key in keys if key not in (found.get("data") or {})]:
         values = ", ".join(f'"{key}": "…"' for key in missing)

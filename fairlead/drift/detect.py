@@ -6,19 +6,15 @@ from typing import Literal
 
 import numpy as np
 
-from fairlead.drift._base import Column, ColumnTest, Evidence
-from fairlead.drift.chi_square import chi_square
+from fairlead.drift._base import Column, Evidence
 from fairlead.drift.correction import holm
-from fairlead.drift.ks import ks
-from fairlead.drift.missing import missing
-from fairlead.drift.psi import psi
+from fairlead.drift.engine import Columns, Compared, Engine, OwnEngine
 from fairlead.drift.sample import Sample, match, newest_of_each_entity
 from fairlead.errors import DriftError
 
 Kind = Literal["input", "feature", "prediction"]
 """What a caller sends; what is looked up (a pipeline may have broken it); what the model answers."""
 Verdict = Literal["drift", "no drift", "not enough data"]
-TESTS: Mapping[str, ColumnTest] = {"ks": ks, "psi": psi, "chi_square": chi_square, "missing": missing}
 OF_NUMBERS, OF_CATEGORIES = ("ks", "missing"), ("chi_square", "missing")
 DEFAULT_EFFECTS: Mapping[str, float] = {"ks": 0.1, "psi": 0.1, "chi_square": 0.1, "missing": 0.05}
 
@@ -35,6 +31,9 @@ class Rule:
     """Of a window, after one row an entity; fewer are no basis for "no drift"."""
     most_unmatched: float = 0.2
     """Share of rows at hours that the reference does not know; above it the two cannot be compared."""
+    numbers: Sequence[str] = OF_NUMBERS
+    """Tests of a column of numbers."""
+    categories: Sequence[str] = OF_CATEGORIES
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def detect(
     rule: Rule,
     timezone: str,
     seed: int = 0,
+    engine: Engine | None = None,
 ) -> Detection:
     """Compare a window with the reference.
 
@@ -84,9 +84,10 @@ def detect(
         rule: when a difference counts.
         timezone: of the clock by which hours of the week are matched.
         seed: of the draw from the reference.
+        engine: what compares; None: our own tests.
 
     Raises:
-        DriftError: the columns are not the same, or not of the same type.
+        DriftError: the columns are not the same, or not of the same type; or the engine failed.
     """
     _require_same_columns(reference, window, kinds)
     single = newest_of_each_entity(window)
@@ -97,7 +98,11 @@ def detect(
     if pair.unmatched > rule.most_unmatched:
         told = f"{pair.unmatched:.0%} of the rows are at hours of the week that the reference hardly has"
         return Detection("not enough data", told, *sizes)
-    findings = _judged(_tests(pair.reference, pair.window, kinds), rule)
+    tests = {name: _tests_of(pair.reference.columns[name], rule) for name in kinds}
+    found = (engine or OwnEngine()).compare(Columns(pair.reference.columns, pair.window.columns), tests)
+    if not any(item.evidence for item in found):
+        return Detection("not enough data", "no column has values enough for a test", *sizes)
+    findings = _judged(found, kinds, rule)
     drifted = sorted({item.column for item in findings if item.drifted})
     reason = ", ".join(drifted) if drifted else f"{len(findings)} tests of {len(kinds)} columns"
     return Detection("drift" if drifted else "no drift", reason, *sizes, findings)
@@ -122,24 +127,18 @@ def alarm(verdicts: Sequence[Verdict], breaches: int, windows: int) -> bool:
     return judged.count("drift") >= breaches
 
 
-def _tests(
-    reference: Sample, window: Sample, kinds: Mapping[str, Kind]
-) -> list[tuple[str, Kind, str, Evidence | None]]:
-    return [
-        (column, kind, name, TESTS[name](reference.columns[column], window.columns[column]))
-        for column, kind in kinds.items()
-        for name in (OF_NUMBERS if reference.columns[column].dtype.kind == "f" else OF_CATEGORIES)
-    ]
+def _tests_of(values: Column, rule: Rule) -> Sequence[str]:
+    return rule.numbers if values.dtype.kind == "f" else rule.categories
 
 
-def _judged(tests: Sequence[tuple[str, Kind, str, Evidence | None]], rule: Rule) -> list[Finding]:
-    adjusted = holm({f"{column} {name}": found.p_value for column, _, name, found in tests if found is not None})
+def _judged(tests: Sequence[Compared], kinds: Mapping[str, Kind], rule: Rule) -> list[Finding]:
+    adjusted = holm({f"{column} {name}": found.p_value for column, name, found in tests if found is not None})
     findings = []
-    for column, kind, name, found in tests:
+    for column, name, found in tests:
         p_value = adjusted.get(f"{column} {name}")
         counts = found is not None and p_value is not None and p_value < rule.level
         large = found is not None and abs(found.effect) >= rule.effects[name]
-        findings.append(Finding(column, kind, name, found, p_value, counts and large))
+        findings.append(Finding(column, kinds[column], name, found, p_value, counts and large))
     return findings
 
 

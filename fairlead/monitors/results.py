@@ -12,11 +12,18 @@ from fairlead.metrics import Metric
 from fairlead.spec._base import KebabName
 
 LONGEST_MESSAGE = 500
+QUALITY = "quality"
+"""The detector of a dataset's quality gate; its results are kept under the name that `of_dataset` gives."""
 _GROUPS = [group for group in vars(catalogue).values() if isinstance(group, tuple) and not isinstance(group, Metric)]
 CATALOGUE: Mapping[str, Metric] = {
     item.name: item for group in _GROUPS for item in group if isinstance(item, Metric) and item.kind != "histogram"
 }
 """What a result may hold, by name: whatever is in a group of the catalogue, but for histograms."""
+
+
+def of_dataset(name: str) -> str:
+    """What stands for the model in results about a dataset: `_` is not in names of models."""
+    return name.replace("_", "-")
 
 
 class Value(BaseModel):

@@ -1,4 +1,4 @@
-"""The bundle folder: `model.onnx` and `bundle.json`, the same for a server, a batch job and Triton."""
+"""The bundle folder: `model.onnx`, `bundle.json` and `reference.parquet`; one for a server, a batch job and Triton."""
 
 import shutil
 import tempfile
@@ -15,6 +15,8 @@ from fairlead.spec.model import ServingSpec
 
 MODEL_FILE = "model.onnx"
 BUNDLE_FILE = "bundle.json"
+REFERENCE_FILE = "reference.parquet"
+"""Rows that records are compared with; servers do not read it."""
 
 
 class Bundle(BaseModel):

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fairlead.drift.reference import write_reference
 from fairlead.errors import BundleError
-from fairlead.features.training_set import TrainingSet
+from fairlead.features.training_set import ASKED_AT, TrainingSet
 from fairlead.lineage.digest import hash_file, hash_json
-from fairlead.packaging.bundle import MODEL_FILE, Bundle, write_bundle
+from fairlead.packaging.bundle import MODEL_FILE, REFERENCE_FILE, Bundle, write_bundle
 from fairlead.packaging.export import export, opset
 from fairlead.packaging.parity import Parity, measure_parity
 from fairlead.packaging.session import ScoringSession
-from fairlead.packaging.signature import Matrix
+from fairlead.packaging.signature import Matrix, Signature
 from fairlead.spec import ModelSpec
 from fairlead.training.candidates import Fitted
 from fairlead.training.fit import TrainingRecord, as_columns
@@ -66,12 +67,39 @@ def package(
         **origin.model_dump(),
     )
     write_bundle(bundle, folder)
+    _keep_reference(model, record.signature, training_set, ScoringSession.open(folder), folder)
+    write_bundle(
+        bundle.model_copy(update={"files": {name: hash_file(folder / name) for name in (MODEL_FILE, REFERENCE_FILE)}}),
+        folder,
+    )
     matrix = record.signature.matrix(as_columns(training_set.part("test"), record.signature))
     session = ScoringSession.open(folder)
     _smoke(folder, matrix[:SAMPLE_ROWS], session)
     parity = measure_parity(fitted.scores, session.scores, matrix, record.signature, record.threshold)
     log.info("ONNX, %s kB, |Δ| ≤ %.1e on %s rows", f"{len(content) // 1024:,}", parity.max_abs, f"{parity.rows:,}")
     return parity
+
+
+def _keep_reference(
+    model: ModelSpec, signature: Signature, training_set: TrainingSet, session: ScoringSession, folder: Path
+) -> None:
+    """Rows of all three periods. Scores of those it was fitted to are a little too sure: see decision 26."""
+    rows = training_set.rows
+    entity = training_set.entities if model.drift.entity is None else model.drift.entity
+    unknown = [name for name in entity if name not in rows]
+    if unknown:
+        raise BundleError(f"drift.entity must be request columns or keys of {model.name}, but {unknown[0]!r} is none")
+    matrix = signature.matrix(as_columns(rows, signature))
+    entities = np.empty(len(rows), dtype=object)
+    entities[:] = list(rows[entity].astype(str).itertuples(index=False, name=None)) if entity else range(len(rows))
+    write_reference(
+        folder,
+        signature,
+        at=rows[ASKED_AT].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(),
+        entities=entities,
+        matrix=matrix,
+        scores=session.scores(matrix),
+    )
 
 
 def _smoke(folder: Path, matrix: Matrix, session: ScoringSession) -> None:

@@ -152,6 +152,8 @@ class EnvironmentSpec(Spec):
     pipelines: PipelinesSpec = PipelinesSpec()
     releases: ReleasesSpec | None = None
     """Absent: nothing watches releases here; persons write them."""
+    records: bool = False
+    """Servers send records of predictions to the environment's collector. They need the Secret `fairlead-records`."""
     external_secrets: bool = False
     """Secrets come from a ClusterSecretStore `fairlead`, by the operator External Secrets; else somebody makes them."""
 
@@ -167,6 +169,8 @@ class ImagesSpec(Spec):
     pipeline: Image
     serving: Image
     monitoring: Image
+    alibi: Image | None = None
+    """Needed by models whose drift is looked for by alibi-detect."""
 
 
 class ScaleSpec(Spec):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fairlead.spec._base import Identifier, KebabName, Spec, parse_duration
+from fairlead.spec.drift import DriftSpec
 from fairlead.spec.retraining import RetrainingSpec
 from fairlead.spec.slo import SloSpec
 
@@ -349,3 +350,4 @@ class ModelSpec(Spec):
     rollout: RolloutSpec = RolloutSpec()
     retraining: RetrainingSpec = RetrainingSpec()
     slo: SloSpec = SloSpec()
+    drift: DriftSpec = DriftSpec()

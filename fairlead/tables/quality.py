@@ -6,11 +6,13 @@ Rules are plain values. An adapter checks them and answers with a `QualityReport
 import logging
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fairlead import metrics
 from fairlead.errors import QualityError
+from fairlead.monitors.results import QUALITY, Figures, Result, of_dataset, succeeded
 from fairlead.spec.dataset import DatasetSpec, Expectation, Severity, TableSpec
 
 Kind = Literal[
@@ -111,6 +113,14 @@ def refuse_if_critical(report: QualityReport) -> None:
     failures = report.failures("critical")
     if failures:
         raise QualityError("\n".join(result.message for result in failures))
+
+
+def gate_result(report: QualityReport) -> Result:
+    """As figures for those who watch: a gate that closes leaves no table, and would say nothing else."""
+    figures = Figures(dataset=report.dataset)
+    for severity in get_args(Severity):
+        figures.set(metrics.UPSTREAM_BREACHES, len(report.failures(severity)), severity=severity)
+    return succeeded(of_dataset(report.dataset), QUALITY, figures)
 
 
 def log_passed(report: QualityReport) -> None:

@@ -242,9 +242,9 @@ def nobody_is_refused(rows: pa.Table) -> Iterator[list[str]]:
     assert problems == [], f"{len(problems)} of {len(problems) + len(versions)} requests failed: {problems[0]}"
 
 
-def run_job(name: str, change: Callable[[dict[str, Any]], None]) -> str:
-    """Run the environment's suspended job with a change; what it printed."""
-    words = ["create", "job", name, f"--from=cronjob/{MODEL}-train", "--dry-run=client", "-o", "json"]
+def run_job(name: str, change: Callable[[dict[str, Any]], None] = lambda pod: None, what: str = "train") -> str:
+    """Run one of the environment's jobs with a change; what it printed."""
+    words = ["create", "job", name, f"--from=cronjob/{MODEL}-{what}", "--dry-run=client", "-o", "json"]
     job = json.loads(NAMESPACE.kubectl(*words))
     change(job["spec"]["template"]["spec"])
     job["spec"]["backoffLimit"] = 0

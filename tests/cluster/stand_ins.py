@@ -15,6 +15,7 @@ MONITORING = "monitoring"
 ACCESS = {"AWS_ACCESS_KEY_ID": "someone", "AWS_SECRET_ACCESS_KEY": "a-secret"}
 SECRETS = {
     "fairlead-storage": ACCESS,
+    "fairlead-records": {"FAIRLEAD_PSEUDONYM_KEY": "a key of the tests"},
     "fairlead-online-store": {"FAIRLEAD_ONLINE_STORE": f"redis.{STORE}.svc:6379"},
 }
 """What `docs/how-to/run-on-kubernetes.md` asks of whoever sets a cluster up."""

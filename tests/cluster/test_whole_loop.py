@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import yaml
 
 from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.delta_records import DeltaRecords
+from fairlead.adapters.result_files import ResultFiles
 from fairlead.adapters.s3_arrow import dataset, filesystem
 from tests.cluster.conftest import Namespace
 from tests.cluster.loop import (
@@ -142,6 +145,36 @@ def test_a_commit_releases_it_and_the_gateway_answers_what_was_scored_offline(lo
     scores, _ = ask(loop.asked)
     np.testing.assert_allclose(scores, loop.asked["score"].to_numpy(), atol=1e-6)
     wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
+
+
+def test_every_answer_becomes_a_record_in_the_table_and_the_drift_job_reads_it(loop: Loop) -> None:
+    assert loop.asked is not None
+    today = datetime.now(UTC).date()
+
+    def recorded() -> list[dict[str, Any]]:
+        with loop.storage():
+            rows = DeltaRecords(f"{BUCKET}/tables").read(MODEL, today - timedelta(days=1), today + timedelta(days=1))
+        return [row for row in rows.to_pylist() if row["version"] == "1" and row["status"] == 200]
+
+    with loop.timed("answer → record in S3"):
+        ask(loop.asked)
+        wait_for("records", lambda: len(recorded()) >= ROWS)
+    rows = recorded()
+    assert len({row["id"] for row in rows}) == len(rows)
+    known = set(loop.asked["tailnum"].to_pylist())
+    assert not known & {json.loads(row["columns"])["tailnum"] for row in rows}, "tail numbers are personal"
+    with loop.timed("drift job"):
+        said = run_job("look-for-drift", what="drift")
+    assert "not enough data" in said
+    with loop.storage():
+        result = ResultFiles(f"{BUCKET}/tables").read(MODEL, "drift")
+    assert result is not None
+    assert result.failure is None
+    name = NAMESPACE.kubectl("get", "pods", "-l", "app.kubernetes.io/name=fairlead-collector", "-o", "name")
+    with NAMESPACE.forwarded(name.strip().removeprefix("pod/"), 8090) as url:
+        text = httpx.get(f"{url}/metrics", trust_env=False).text
+    assert f'fairlead_collector_rows_total{{model="{MODEL}"}}' in text
+    assert f'fairlead_monitor_failed{{detector="drift",error="",model="{MODEL}"}} 0.0' in text
 
 
 GRPC = """

@@ -1,6 +1,7 @@
 """The ConfigMap that tells every pod of an environment where things are."""
 
 from fairlead.lineage.digest import hash_text
+from fairlead.render.manifests.collector import collector_url
 from fairlead.render.manifests.objects import ENVIRONMENT_CONFIG, Object, thing
 from fairlead.spec.environment import EnvironmentSpec
 
@@ -30,6 +31,8 @@ def environment_variables(environment: EnvironmentSpec) -> dict[str, str]:
     }
     if environment.storage.endpoint is not None:
         variables["AWS_ENDPOINT_URL"] = environment.storage.endpoint
+    if environment.records:
+        variables["FAIRLEAD_COLLECTOR_URL"] = collector_url()
     return variables
 
 

@@ -6,7 +6,14 @@ from typing import Any
 from fairlead.render.documents import dump
 from fairlead.render.manifests.config_map import variables_digest
 from fairlead.render.manifests.inference_service import INITIALIZER, STOP
-from fairlead.render.manifests.objects import PIPELINE_IMAGE, SERVING_IMAGE, VERSION, Object
+from fairlead.render.manifests.objects import (
+    ALIBI_IMAGE,
+    MONITORING_IMAGE,
+    PIPELINE_IMAGE,
+    SERVING_IMAGE,
+    VERSION,
+    Object,
+)
 from fairlead.rollout.document import KIND
 from fairlead.rollout.serve import Arm, service_name
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec, split_image
@@ -31,7 +38,12 @@ def of_environment(environment: EnvironmentSpec, images: ImagesSpec, files: Sequ
         **HEAD,
         "namespace": environment.namespace,
         "resources": [*sorted(files), "../../../workloads/serving-runtime"],
-        "images": [_image(PIPELINE_IMAGE, images.pipeline), _image(SERVING_IMAGE, images.serving)],
+        "images": [
+            _image(PIPELINE_IMAGE, images.pipeline),
+            _image(SERVING_IMAGE, images.serving),
+            _image(MONITORING_IMAGE, images.monitoring),
+            *([_image(ALIBI_IMAGE, images.alibi)] if images.alibi else []),
+        ],
     }
     if environment.external_secrets:
         whole["components"] = ["../../../variants/external-secrets"]

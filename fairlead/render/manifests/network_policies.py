@@ -5,11 +5,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fairlead.render.manifests import rollout
-from fairlead.render.manifests.objects import GRPC_CONTAINER_PORT, HTTP_CONTAINER_PORT, JOB, MODEL, Object, thing
+from fairlead.render.manifests.objects import (
+    COLLECTOR,
+    COLLECTOR_PORT,
+    GRPC_CONTAINER_PORT,
+    HTTP_CONTAINER_PORT,
+    JOB,
+    MODEL,
+    Object,
+    thing,
+)
 from fairlead.spec.environment import EnvironmentSpec
 
 MONITORING_NAMESPACE = "monitoring"
-COLLECTOR, COLLECTOR_PORT = "fairlead-collector", 8090
 HTTPS_PORT, REDIS_PORT, DNS_PORT = 443, 6379, 53
 AMAZON = "https://s3.amazonaws.com"
 SERVING = {"matchExpressions": [{"key": MODEL, "operator": "Exists"}]}
@@ -65,6 +73,14 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
         "collector-from-serving": (
             _ingress(collector, [{"podSelector": SERVING}], _ports([COLLECTOR_PORT])),
             "Records of predictions come from endpoints and from nobody else.",
+        ),
+        "collector-to-storage": (
+            _egress(collector, *_at(environment.storage.endpoint or AMAZON)),
+            "Records are kept in S3, and results of jobs that watch are read there.",
+        ),
+        "prometheus-to-collector": (
+            _ingress(collector, [_namespace(MONITORING_NAMESPACE)], _ports([COLLECTOR_PORT])),
+            "What the collector counts, and what jobs that watch have found.",
         ),
     }
     edges |= _of_releases(environment)

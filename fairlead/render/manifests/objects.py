@@ -14,8 +14,10 @@ ENVIRONMENT_CONFIG = "fairlead-environment"
 STORAGE_SECRET, ONLINE_STORE_SECRET, RECORDS_SECRET = "fairlead-storage", "fairlead-online-store", "fairlead-records"
 RELEASES_CONFIG, RELEASES_SECRET = "fairlead-releases", "fairlead-releases"
 SERVING_IMAGE, PIPELINE_IMAGE = "fairlead/serving", "fairlead/pipeline"
+MONITORING_IMAGE, ALIBI_IMAGE = "fairlead/monitoring", "fairlead/alibi"
 """As manifests name them; each environment puts its own image in its place."""
 HTTP_CONTAINER_PORT, GRPC_CONTAINER_PORT = 8080, 8081
+COLLECTOR, COLLECTOR_PORT = "fairlead-collector", 8090
 
 RESTRICTED: Object = {
     "allowPrivilegeEscalation": False,

@@ -1,12 +1,13 @@
 """All rendered files below manifests/, from the specs of models and environments."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fairlead.errors import SpecError
 from fairlead.render.argocd import SETTINGS
 from fairlead.render.documents import text_of
 from fairlead.render.manifests import (
+    collector,
     external_secrets,
     kustomization,
     pod_disruption_budget,
@@ -17,6 +18,8 @@ from fairlead.render.manifests import (
 from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.cron_job import WHY as WHY_SUSPENDED
 from fairlead.render.manifests.cron_job import train_job
+from fairlead.render.manifests.drift_job import WHY as WHY_DRIFT
+from fairlead.render.manifests.drift_job import drift_job
 from fairlead.render.manifests.http_route import http_route
 from fairlead.render.manifests.inference_service import inference_service
 from fairlead.render.manifests.namespace import namespace
@@ -103,13 +106,19 @@ def _environment(here: Path, folder: Path, models: Mapping[str, ModelSpec], runb
     environment = load_environment(here / ENVIRONMENT)
     images = load_document(here / IMAGES, ImagesSpec)
     scales = sorted(here.glob(f"*/{SCALE}"))
-    files = _common(folder, environment, images, [path.parent.name for path in scales], runbooks)
+    for path in scales:
+        if path.parent.name not in models:
+            raise SpecError(
+                f"{path.parent}: must be named like a model of pipelines/models/, but there is no "
+                f"{path.parent.name}.yaml"
+            )
+    watched = [models[path.parent.name] for path in scales]
+    unwatchable = [model.name for model in watched if model.drift.engine == "alibi" and images.alibi is None]
+    if unwatchable:
+        raise SpecError(f"{here / IMAGES}: must name the image `alibi`, by which {unwatchable[0]} is watched for drift")
+    files = _common(folder, environment, images, watched, runbooks)
     for path in scales:
         name = path.parent.name
-        if name not in models:
-            raise SpecError(
-                f"{path.parent}: must be named like a model of pipelines/models/, but there is no {name}.yaml"
-            )
         scale = load_document(path, ScaleSpec)
         whole = kustomization.of_model(name, environment, images, scale)
         source = f"../{ENVIRONMENT}, ../{IMAGES} and {SCALE}"
@@ -120,7 +129,9 @@ def _environment(here: Path, folder: Path, models: Mapping[str, ModelSpec], runb
     return files
 
 
-def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, models: list[str], runbooks: str) -> Files:
+def _common(
+    folder: Path, environment: EnvironmentSpec, images: ImagesSpec, models: Sequence[ModelSpec], runbooks: str
+) -> Files:
     source = f"../{ENVIRONMENT}"
     objects: dict[str, tuple[Object, str]] = {
         "namespace.yaml": (namespace(environment.namespace), ""),
@@ -130,7 +141,8 @@ def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, mode
     objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment).items()}
     # Here and not in the model's folder: that is applied from its first release on, for which a model is needed.
     objects |= {
-        f"cron-job-{model}-train.yaml": (train_job(model, environment.namespace), WHY_SUSPENDED) for model in models
+        f"cron-job-{model.name}-train.yaml": (train_job(model.name, environment.namespace), WHY_SUSPENDED)
+        for model in models
     }
     if environment.releases is not None:
         objects |= {
@@ -138,9 +150,21 @@ def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, mode
             "deployment-rollout.yaml": (rollout.deployment(environment), rollout.WHY),
             "pod-monitor-rollout.yaml": (rollout.pod_monitor(environment), ""),
         }
+    if environment.records:
+        objects |= _watching(environment.namespace, models)
     whole = kustomization.of_environment(environment, images, list(objects))
     text = text_of(whole, f"{source} and ../{IMAGES}")
     return {**_written(folder / COMMON, objects, source), folder / COMMON / KUSTOMIZATION: text}
+
+
+def _watching(namespace: str, models: Sequence[ModelSpec]) -> dict[str, tuple[Object, str]]:
+    """The collector, and a job a model."""
+    return {
+        "deployment-collector.yaml": (collector.deployment(namespace), collector.WHY),
+        "service-collector.yaml": (collector.service(namespace), collector.WHY_SERVICE),
+        "pod-monitor-collector.yaml": (collector.pod_monitor(namespace), ""),
+        **{f"cron-job-{model.name}-drift.yaml": (drift_job(model, namespace), WHY_DRIFT) for model in models},
+    }
 
 
 def _release(here: Path, path: Path, environment: EnvironmentSpec) -> Files:

@@ -1,0 +1,48 @@
+"""Commands that watch a model."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from fairlead.errors import SpecError
+from fairlead.settings import find_repo, of_command
+
+if TYPE_CHECKING:
+    from fairlead.drift.engine import Engine
+    from fairlead.spec.drift import DriftSpec
+
+
+def watch_drift(name: str, as_of: datetime | None, home: Path, console: Console, json_output: bool) -> None:
+    """Run the drift job once."""
+    from fairlead.adapters.watched import open_stores
+    from fairlead.drift.job import describe, run_drift
+    from fairlead.spec import load_dataset, load_model
+
+    repo = find_repo()
+    path = repo / "pipelines" / "models" / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
+        raise SpecError(f"there is no model {name!r} in pipelines/models/; there are: {known}")
+    model = load_model(path)
+    dataset = load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
+    moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
+    report = run_drift(model, dataset, open_stores(of_command(home, repo)), open_engine(model.drift), moment)
+    if json_output:
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    for line in describe(report):
+        console.print(line, highlight=False, markup=False)
+
+
+def open_engine(spec: "DriftSpec") -> "Engine":
+    """The engine that a model file names."""
+    if spec.engine == "alibi":
+        from fairlead.adapters.alibi import AlibiEngine
+
+        return AlibiEngine.from_environment()
+    from fairlead.drift.engine import OwnEngine
+
+    return OwnEngine()
