@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fairlead.cli.replay import replay
+from fairlead.cli.retraining import retraining
 from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 
 app = typer.Typer(
@@ -61,6 +63,8 @@ class Place(StrEnum):
 
 schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines starts by the clock.")
 app.add_typer(schedules, name="schedules")
+app.add_typer(retraining, name="retraining")
+app.command()(replay)
 
 
 @schedules.callback()

@@ -158,6 +158,10 @@ def _blocked(spec: RetrainingSpec, state: State, now: datetime) -> Decision | No
     if runs_in_month(state, now) >= spec.max_runs_a_month:
         detail = f"{runs_in_month(state, now)} of {spec.max_runs_a_month} were started in {now:%B}"
         return Decision("budget", detail, _next_month(now))
+    year = sum(start.year == now.year for start in state.starts)
+    if spec.max_runs_a_year is not None and year >= spec.max_runs_a_year:
+        detail = f"{year} of {spec.max_runs_a_year} were started in {now:%Y}"
+        return Decision("budget", detail, _next_month(now.replace(month=12)))
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fairlead.spec._base import Identifier, KebabName, Spec, parse_duration
+from fairlead.spec.performance import PerformanceSpec
 from fairlead.spec.retraining import RetrainingSpec
 
 _ASK_AT = re.compile(r"(?P<column>[a-z][a-z0-9_]*)(\s*(?P<sign>[+-])\s*(?P<duration>\d+\s*[mhdw]))?")
@@ -346,4 +347,5 @@ class ModelSpec(Spec):
     """Input → what stands for a missing number, in training as in serving. Without one it is NaN."""
     serving: ServingSpec = ServingSpec()
     rollout: RolloutSpec = RolloutSpec()
+    performance: PerformanceSpec = PerformanceSpec()
     retraining: RetrainingSpec = RetrainingSpec()
