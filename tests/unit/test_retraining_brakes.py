@@ -1,5 +1,6 @@
 """The brakes: whatever is asked, and whenever, the rules hold."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -53,10 +54,8 @@ def pass_by(at_desk: Desk, runs: Runs, now: datetime, labels: int = PLENTY) -> l
     answers = at_desk.answer(now, labels)
     for answered in answers:
         if answered.started:
-            try:
+            with contextlib.suppress(PipelineError):
                 at_desk.start(answered, runs, now, lambda: now)
-            except PipelineError:
-                pass
     return answers
 
 
