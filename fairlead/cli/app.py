@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from fairlead.cli.place import Place
 from fairlead.cli.replay import replay
 from fairlead.cli.retraining import retraining
 from fairlead.settings import DEFAULT_HOME, find_repo, of_command
@@ -52,13 +52,6 @@ Api = Annotated[
 ]
 
 HOME = Path(DEFAULT_HOME)
-
-
-class Place(StrEnum):
-    """Where a pipeline runs."""
-
-    laptop = "laptop"
-    cluster = "cluster"
 
 
 schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines starts by the clock.")

@@ -3,17 +3,19 @@
 import getpass
 import json
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fairlead.cli.place import Place
 from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fairlead.ports import TrainingRuns
     from fairlead.retraining.desk import Desk
     from fairlead.retraining.entries import Answered
 
@@ -26,6 +28,10 @@ Why = Annotated[str, typer.Option("--why", help="For those who read the log.")]
 AsOf = Annotated[
     datetime | None,
     typer.Option(formats=["%Y-%m-%d"], help="Train as if this day had just begun.  [default: today]"),
+]
+On = Annotated[Place, typer.Option(help="Where it runs: this machine, or Kubeflow Pipelines.")]
+Environment = Annotated[
+    str, typer.Option("--environment", "-e", help="Of a run on a cluster: a folder of manifests/envs.")
 ]
 HOME = Path(DEFAULT_HOME)
 REFUSED = 3
@@ -84,6 +90,8 @@ def request(
     home: Home = HOME,
     why: Why = "",
     as_of: AsOf = None,
+    on: On = Place.laptop,
+    environment: Environment = "dev",
     override: Annotated[
         bool, typer.Option("--override", help="Ask for it whatever the brakes say; only a run under way refuses.")
     ] = False,
@@ -100,13 +108,20 @@ def request(
     asked = Asked(at=now, key=f"person-{now:%Y%m%dT%H%M%S.%f}", trigger="person", by=person, why=why, override=override)
     desk = _desk(model, home)
     desk.ask(asked)
-    _act(desk, home, as_of, json_output)
+    _act(desk, home, as_of, on, environment, json_output)
 
 
 @retraining.command()
-def act(model: Model, home: Home = HOME, as_of: AsOf = None, json_output: Json = False) -> None:
+def act(
+    model: Model,
+    home: Home = HOME,
+    as_of: AsOf = None,
+    on: On = Place.laptop,
+    environment: Environment = "dev",
+    json_output: Json = False,
+) -> None:
     """Answer the requests that wait, such as those of alerts, and run what the brakes let through."""
-    _act(_desk(model, home), home, as_of, json_output)
+    _act(_desk(model, home), home, as_of, on, environment, json_output)
 
 
 @retraining.command()
@@ -137,37 +152,62 @@ def _desk(model: str, home: Path) -> "Desk":
     return Desk(model, spec.retraining, open_log(of_command(home, repo).tables_uri))
 
 
-def _act(desk: "Desk", home: Path, as_of: datetime | None, json_output: bool) -> None:
-    from fairlead.adapters.training_runs import LocalTrainingRuns
-    from fairlead.cli.runs import run_training
+def _act(desk: "Desk", home: Path, as_of: datetime | None, place: Place, environment: str, json_output: bool) -> None:
     from fairlead.retraining.labels import count_new_labels
+    from fairlead.spec.load import load_specs
     from fairlead.training.splits import midnight
 
     console = _console(stderr=json_output)
     repo = find_repo()
-    from fairlead.spec.load import load_specs
-
     model, dataset = load_specs(repo, desk.model)
     day = (as_of or datetime.now()).date()
     moment = midnight(day, dataset.timezone)
-    new_labels = count_new_labels(of_command(home, repo), model, dataset, moment)
+    runs = _runs(desk.model, home, day, place, environment, console)
+    desk.settle(runs, datetime.now(UTC))
+    new_labels = count_new_labels(of_command(home, repo), model, dataset, moment) if desk.state().open else 0
     answers = desk.answer(datetime.now(UTC), new_labels)
     for answered in answers:
         _tell(answered, console)
     started = next((item for item in answers if item.started), None)
     ended = None
     if started is not None:
-        runs = LocalTrainingRuns(lambda instant: run_training(desk.model, home, day, console))
         desk.start(started, runs, moment, lambda: datetime.now(UTC))
-        ended = runs.outcome(desk.model, started.run)
+        last = desk.log.read(desk.model)[-1]
+        ended = last if last.kind == "ended" else None
+    _publish(desk, home)
     if json_output:
         found: dict[str, Any] = {"answers": [item.model_dump(mode="json") for item in answers]}
-        _print_json(found | {"outcome": ended.kind if ended else None, "detail": ended.detail if ended else ""})
-    if ended is not None and ended.kind == "failed":
+        _print_json(found | {"outcome": ended.outcome if ended else None, "detail": ended.detail if ended else ""})
+    if ended is not None and ended.outcome == "failed":
         console.print(ended.detail, highlight=False, markup=False)
         raise typer.Exit(1)
     refused = bool(answers) and started is None
-    raise typer.Exit(REFUSED if refused or (ended is not None and ended.kind == "refused") else 0)
+    raise typer.Exit(REFUSED if refused or (ended is not None and ended.outcome == "refused") else 0)
+
+
+def _runs(name: str, home: Path, day: date, place: Place, environment: str, console: "Console") -> "TrainingRuns":
+    from fairlead.adapters.training_runs import LocalTrainingRuns
+
+    if place is Place.cluster:
+        from fairlead.cli.cluster import training_runs
+
+        return training_runs(name, environment)
+    from fairlead.cli.runs import run_training
+
+    return LocalTrainingRuns(lambda instant: run_training(name, home, day, console))
+
+
+def _publish(desk: "Desk", home: Path) -> None:
+    """Tell what is scraped how things stand."""
+    from fairlead.adapters.result_files import ResultFiles
+    from fairlead.monitors.results import Figures, succeeded
+    from fairlead.retraining.figures import figures
+
+    found = Figures()
+    entries = desk.log.read(desk.model)
+    for metric, labels, value in figures(desk.model, desk.spec, desk.state(), entries, datetime.now(UTC)):
+        found.set(metric, value, **labels)
+    ResultFiles(of_command(home, find_repo()).tables_uri).write(succeeded(desk.model, "retraining", found))
 
 
 def _tell(answered: "Answered", console: "Console") -> None:

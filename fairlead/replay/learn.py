@@ -18,13 +18,13 @@ from fairlead.spec.model import Choice, TuningSpec
 from fairlead.training.fit import TrainingRecord, train
 
 FIXED = {
-    "n_estimators": 150,
+    "n_estimators": 60,
     "num_leaves": 15,
-    "learning_rate": 0.05,
+    "learning_rate": 0.12,
     "min_child_samples": 100,
     "feature_fraction": 0.5,
 }
-"""One setting in place of a search, so that a year takes minutes: near what the search finds again and again."""
+"""One setting in place of a search, so that a year takes minutes; a search gains some thousandths of ROC AUC."""
 RECORD_FILE, PARITY_FILE = "training.json", "parity.json"
 
 
