@@ -12,7 +12,7 @@ from fairlead.settings import DEFAULT_HOME, find_repo
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from fairlead.replay.compare import Comparison
+    from fairlead.replay.result import Comparison
 
 
 def replay(
@@ -75,9 +75,9 @@ def _write(found: "Comparison", folder: Path) -> Path:
 def _print(found: "Comparison", console: "Console") -> None:
     from rich.table import Table
 
-    months = list(found.policies[0].monthly)
+    begins = list(found.policies[0].periods)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("policy", "retrainings", "mean", "gain kept", *(month[5:] for month in months)):
+    for name in ("policy", "retrainings", "mean", "gain kept", *(f"{begin:%b}" for begin in begins)):
         table.add_column(name, justify="left" if name == "policy" else "right")
     for item in found.policies:
         refused = sum(not one.accepted for one in item.retrainings)
@@ -86,7 +86,7 @@ def _print(found: "Comparison", console: "Console") -> None:
             f"{len(item.retrainings)}" + (f" ({refused} refused)" if refused else ""),
             f"{item.mean:.4f}",
             "" if item.share is None else f"{item.share:.1%}",
-            *("" if value is None else f"{value:.3f}" for value in item.monthly.values()),
+            *("" if value is None else f"{value:.3f}" for value in item.periods.values()),
         )
     console.print(
         f"\n{found.model}, {found.where}: {found.rows:,} rows from {found.first} to {found.last}; ROC AUC by month\n",

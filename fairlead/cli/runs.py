@@ -28,12 +28,13 @@ def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> b
         flow, progress = _flow(name, home, day, console)
         with progress.running():
             version, record, docs = flow.train(flow.plan())
-            result = None
+            result, month = None, None
             champion = version
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
-            path, summary = flow.report(version, record, docs, result)
+                month = flow.month(version)
+            path, summary = flow.report(version, record, docs, result, month)
         _print_end(path, summary, record.refusals, console)
         if champion != version:
             console.print(f"{champion.model}@{champion.version} stays the champion", highlight=False)
@@ -187,6 +188,10 @@ def _print_figures(summary: Summary, console: Console) -> None:
         )
         table.add_row("  flights asked about", f"{replay.answered:,} of {replay.requests:,}")
         table.add_row("  median latency", f"{replay.latency_p50_ms:.1f} ms")
+    if summary.month is not None:
+        for policy in summary.month.policies:
+            label = "ROC AUC, the month after" if policy.name == "static" else "  watched and retrained"
+            table.add_row(label, f"{policy.mean:.3f}")
     if summary.bundle is not None and summary.bundle.parity is not None:
         table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.1e}")
     passed = sum(gate.passed for gate in summary.evaluation.gates)

@@ -2,84 +2,46 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from fairlead.evaluation.metrics import METRICS
 from fairlead.features.training_set import ASKED_AT, LABEL
-from fairlead.replay.walk import Day, Retraining
+from fairlead.replay.result import PolicyResult, Seen
+from fairlead.replay.walk import Day
 from fairlead.replay.year import Year
 
-GOAL_SHARE, GOAL_RETRAININGS = 0.95, 6
+Period = Literal["month", "week"]
 
 
-class PolicyResult(BaseModel):
-    """One policy over the whole range."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    name: str
-    monthly: dict[str, float | None]
-    """Month, `2013-03` → ROC AUC of what was answered in it; None: one class only."""
-    mean: float
-    """Of the months."""
-    retrainings: tuple[Retraining, ...]
-    share: float | None = None
-    """Of the gain of `monthly` over `static`; None where that is nothing."""
-
-
-class Seen(BaseModel):
-    """What the platform's watch saw on an evening."""
-
-    model_config = ConfigDict(frozen=True)
-
-    day: date
-    live: float | None
-    promised: float | None
-    novelty: float | None
-
-
-class Comparison(BaseModel):
-    """The result of a replay."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    model: str
-    first: date
-    last: date
-    rows: int
-    where: str
-    policies: tuple[PolicyResult, ...]
-    seen: tuple[Seen, ...]
-    decay: float
-    """Thresholds of the watch."""
-    novelty: float
-    seconds: float = 0.0
-    """Of the last call; less where a part was there already."""
-
-    def policy(self, name: str) -> PolicyResult:
-        """One of the policies."""
-        return next(item for item in self.policies if item.name == name)
-
-
-def result(name: str, lived: Sequence[Day], year: Year) -> PolicyResult:
+def result(name: str, lived: Sequence[Day], year: Year, by: Period = "month") -> PolicyResult:
     """Measure a policy's answers, now that all labels are there."""
     scores = np.concatenate([np.array(day.scores) for day in lived])
-    rows = year.rows
+    rows, first = year.rows, lived[0].day
     local = rows[ASKED_AT].dt.tz_convert(year.timezone).dt.date
-    within = ((local >= lived[0].day) & (local <= lived[-1].day)).to_numpy()
-    months = local[within].map(lambda day: f"{day:%Y-%m}").to_numpy()
+    within = ((local >= first) & (local <= lived[-1].day)).to_numpy()
+    begins = local[within].map(lambda day: _begin(day, first, by)).to_numpy()
     labels = rows.loc[within, LABEL].to_numpy(np.float64, na_value=np.nan)
-    monthly = {str(month): _auc(labels[months == month], scores[months == month]) for month in np.unique(months)}
-    known = [value for value in monthly.values() if value is not None]
+    periods = {begin: _auc(labels[begins == begin], scores[begins == begin]) for begin in sorted(set(begins))}
+    known = [value for value in periods.values() if value is not None]
     return PolicyResult(
         name=name,
-        monthly=monthly,
+        periods=periods,
         mean=float(np.mean(known)),
         retrainings=tuple(day.retraining for day in lived if day.retraining is not None),
     )
+
+
+def _begin(day: date, first: date, by: Period) -> date:
+    """The first day of the period that a day is in; weeks are counted from the first day."""
+    return day.replace(day=1) if by == "month" else day - timedelta(days=(day - first).days % 7)
+
+
+def what_was_seen(lived: Sequence[Day]) -> tuple[Seen, ...]:
+    """Evening by evening."""
+    return tuple(Seen(day=day.day, live=day.live, promised=day.promised, novelty=day.novelty) for day in lived)
 
 
 def _auc(labels: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:

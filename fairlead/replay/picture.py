@@ -1,8 +1,9 @@
 """The picture of a replay: quality by month under each policy, and what the platform's watch saw."""
 
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from fairlead.replay.compare import Comparison
+from fairlead.replay.result import Comparison, PolicyResult
 from fairlead.report import theme
 
 if TYPE_CHECKING:
@@ -16,14 +17,14 @@ WIDTH = 640
 COLOURS = {"static": theme.QUIET, "monthly": theme.OCHRE, "fixed": theme.PLUM, "platform": theme.MODEL}
 
 
-def draw(found: Comparison) -> str:
-    """As SVG."""
+def draw(found: Comparison, name: str = "year") -> str:
+    """As SVG; `name` is unique in a page."""
     import altair as alt
 
     chart = alt.vconcat(_quality(found), _gap(found), _novelty(found), spacing=34)
     platform = found.policy("platform")
     kept = "" if platform.share is None else f", {platform.share:.0%} of the gain of monthly retraining"
-    told = f"Replay of {found.model} from {found.first} to {found.last}: mean monthly ROC AUC"
+    told = f"Replay of {found.model} from {found.first} to {found.last}: mean ROC AUC of the periods"
     means = ", ".join(f"{item.name} {item.mean:.3f}" for item in found.policies)
     return theme.to_svg(
         chart, "year", f"{told} {means}; the platform retrained {len(platform.retrainings)} times{kept}."
@@ -34,9 +35,9 @@ def _quality(found: Comparison) -> "AnyChart":
     import altair as alt
 
     values = [
-        {"day": f"{month}-15T00:00:00Z", "y": value, "policy": item.name}
+        {"day": _middle(item, begin, found.last), "y": value, "policy": item.name}
         for item in found.policies
-        for month, value in item.monthly.items()
+        for begin, value in item.periods.items()
         if value is not None
     ]
     names = [item.name for item in found.policies]
@@ -45,13 +46,24 @@ def _quality(found: Comparison) -> "AnyChart":
     legend = alt.Legend(title=None, offset=26)
     base = alt.Chart(alt.InlineData(values=values)).encode(
         x=_days(found, labels=False),
-        y=alt.Y("y:Q", title="ROC AUC of the answers, by month", scale=alt.Scale(zero=False), axis=_fixed(".2f")),
+        y=alt.Y(
+            "y:Q",
+            title=f"ROC AUC of the answers, by {'week' if found.weekly else 'month'}",
+            scale=alt.Scale(zero=False),
+            axis=_fixed(".2f"),
+        ),
         color=alt.Color("policy:N", scale=scale, legend=legend),
         shape=alt.Shape("policy:N", scale=shapes, legend=legend),
     )
     return alt.layer(_retrainings(found), base.mark_line(strokeWidth=1.5), base.mark_point()).properties(
         width=WIDTH, height=190
     )
+
+
+def _middle(item: PolicyResult, begin: date, last: date) -> str:
+    """Of a period, which ends where the next one begins."""
+    end = min((other for other in item.periods if other > begin), default=last + timedelta(days=1))
+    return f"{begin + (end - begin) / 2}T00:00:00Z"
 
 
 def _gap(found: Comparison) -> "AnyChart":
@@ -95,7 +107,8 @@ def _days(found: Comparison, *, labels: bool) -> "alt.X":
     import altair as alt
 
     ends = [alt.DateTime(year=day.year, month=day.month, date=day.day, utc=True) for day in (found.first, found.last)]
-    axis = alt.Axis(format="%b", title=None, grid=False, labels=labels, tickCount=10)
+    form = "%-d %b" if found.weekly else "%b"
+    axis = alt.Axis(format=form, title=None, grid=False, labels=labels, tickCount=10)
     return alt.X("day:T", scale=alt.Scale(type="utc", domain=ends), axis=axis)
 
 

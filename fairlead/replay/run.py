@@ -16,11 +16,13 @@ from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import ScoringError
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
-from fairlead.replay.compare import Comparison, Seen, evenly, month_starts, result, with_shares
+from fairlead.replay.compare import evenly, month_starts, result, what_was_seen, with_shares
 from fairlead.replay.learn import Trainer, without_search
+from fairlead.replay.result import Comparison
 from fairlead.replay.walk import Day, Platform, Scheduled, Walk
 from fairlead.replay.year import Year, open_year
 from fairlead.retraining.desk import Desk
+from fairlead.settings import laptop
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.training.splits import midnight
 
@@ -58,7 +60,8 @@ class ReplayPlan:
         """The rows, with the days before the first that a training needs."""
         split = self.model.split
         before = timedelta(days=split.train_days + split.validation_days + split.test_days)
-        year = open_year(self.home, self.repo, self.model, self.dataset, self.first - before, self.last)
+        settings = laptop(self.home, self.repo)
+        year = open_year(settings, self.home, self.model, self.dataset, self.first - before, self.last)
         return year.where(*self.where) if self.where else year
 
 
@@ -166,9 +169,7 @@ def _compare(plan: ReplayPlan, year: Year, lived: Mapping[str, list[Day]], secon
         rows=sum(len(day.scores) for day in lived["static"]),
         where=plan.label,
         policies=found,
-        seen=tuple(
-            Seen(day=day.day, live=day.live, promised=day.promised, novelty=day.novelty) for day in lived["platform"]
-        ),
+        seen=what_was_seen(lived["platform"]),
         decay=plan.model.performance.decay,
         novelty=plan.model.retraining.novelty,
         seconds=seconds,

@@ -13,6 +13,7 @@ from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import TrainingError
 from fairlead.packaging.session import ScoringSession
 from fairlead.replay.learn import Trained, Trainer
+from fairlead.replay.result import Retraining
 from fairlead.replay.watch import Watch, evening, events
 from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Entry
@@ -20,18 +21,6 @@ from fairlead.retraining.runs import Outcome
 from fairlead.retraining.signals import Signals, asks
 from fairlead.training.fit import as_columns
 from fairlead.training.splits import midnight
-
-
-class Retraining(BaseModel):
-    """One retraining of a policy."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version: str
-    trigger: str
-    why: str
-    accepted: bool
-    reasons: tuple[str, ...] = ()
 
 
 class Day(BaseModel):
@@ -156,14 +145,22 @@ class Walk:
     records: DeltaRecords | None = None
     """Where the day's answers are recorded; None: nobody watches them."""
 
-    def days(self, first: date, last: date) -> list[Day]:
-        """Live through the days that are not lived through yet; returns all."""
+    def days(self, first: date, last: date, champion: Trained | None = None) -> list[Day]:
+        """Live through the days that are not lived through yet; returns all.
+
+        Args:
+            first: the first day.
+            last: the last day, included.
+            champion: who answers at first; None: one that is trained as of the first day.
+        """
         lived = _read(self.file)
         name = self.trainer.model.name
         for entry in (entry for day in lived for entry in day.log):
             self.log.append(name, entry, len(self.log.read(name)))
-        start = midnight(first, self.trainer.year.timezone)
-        champion = lived[-1].champion if lived else self.trainer.train(start, None)
+        if lived:
+            champion = lived[-1].champion
+        elif champion is None:
+            champion = self.trainer.train(midnight(first, self.trainer.year.timezone), None)
         day = lived[-1].day + timedelta(days=1) if lived else first
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as file:

@@ -23,7 +23,7 @@ from fairlead.features.training_set import (
 )
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
-from fairlead.settings import Settings, laptop
+from fairlead.settings import Settings
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.spec.model import SplitSpec
 from fairlead.tables.clean import write_clean
@@ -94,16 +94,23 @@ class Year:
         return TrainingSet(rows, self.entities, self.features, self.timezone, self.lookup)
 
 
-def open_year(home: Path, repo: Path, model: ModelSpec, dataset: DatasetSpec, first: date, last: date) -> Year:
+def open_year(settings: Settings, home: Path, model: ModelSpec, dataset: DatasetSpec, first: date, last: date) -> Year:
     """Make the rows of the days from `first` to `last`, or read those that were made from the same sources and code.
 
     Tables, features and join are the platform's own. Feature rows carry the moment at which they became known, and the
     join gives each row what was known when it was asked about: so the tables of the last day hold those of every day.
+
+    Args:
+        settings: where tables and Feast's registry are.
+        home: for the rows, once they are joined.
+        model: of which the rows are.
+        dataset: that they come from.
+        first: the first day.
+        last: the last day, included.
     """
     import pandas as pd
 
-    settings, sources = laptop(home, repo), fingerprints(dataset)
-    code = code_version(repo)
+    sources, code = fingerprints(dataset), code_version(settings.repo)
     made_from = {
         "sources": sources,
         "code": code,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from fairlead.replay.picture import draw as draw_month
 from fairlead.report import plots
 from fairlead.report.numbers import NOTHING, count, duration, figure, interval, metric_words, percent
 from fairlead.report.summary import Baseline, Evaluation, Features, Replay, Summary, Trial, Tuning
@@ -18,6 +19,7 @@ SECTIONS = {
     "bundle": "Bundle",
     "registry": "Registry",
     "endpoint": "Endpoint",
+    "month": "The month after",
     "next": "What next",
     "provenance": "Provenance",
 }
@@ -245,6 +247,8 @@ def drawings(summary: Summary) -> dict[str, str]:
         drawn["slices"] = plots.slices(evaluation)
     if summary.replay and summary.replay.by_day:
         drawn["replay"] = plots.replay(summary.replay)
+    if summary.month:
+        drawn["month"] = draw_month(summary.month, "month")
     return drawn
 
 
