@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from fairlead.cli.performance import performance
 from fairlead.cli.place import Place
 from fairlead.cli.replay import replay
 from fairlead.cli.retraining import retraining
@@ -58,6 +59,7 @@ schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines
 app.add_typer(schedules, name="schedules")
 app.add_typer(retraining, name="retraining")
 app.command()(replay)
+app.command()(performance)
 
 
 @schedules.callback()

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairlead import metrics as catalogue
 from fairlead.evaluation.metrics import METRICS
+from fairlead.monitors.results import succeeded
 from fairlead.performance.change import changes, log_losses
 from fairlead.performance.decay import decay
 from fairlead.performance.labels import Joined, join
 from fairlead.performance.live import estimated_roc_auc, measure
+from fairlead.performance.watch import figures, look
+from fairlead.records.reading import PredictionData, PredictionEvent
+from fairlead.records.record import EVENT_TYPE
+from fairlead.records.rows import SCHEMA, to_table
+from tests.unit import training_example as example
 
 START = datetime(2013, 3, 1, tzinfo=UTC)
 LONGEST = timedelta(days=2)
@@ -188,3 +195,48 @@ def test_live_metrics_have_intervals_over_days() -> None:
     auc = found.metrics["roc_auc"]
     assert auc.low < auc.value < auc.high
     assert measure(frame.head(999), "UTC", least_rows=1000) is None
+
+
+def test_every_figure_of_performance_is_told_by_version() -> None:
+    rng = np.random.default_rng(5)
+    rows, spec = 3000, example.model()
+    scores = rng.beta(1.2, 4, rows)
+    hours = np.arange(rows) * 0.1
+    records = to_table(
+        [
+            PredictionEvent(
+                specversion="1.0",
+                type=EVENT_TYPE,
+                source="/models/m/1",
+                id=str(number),
+                time=at(hours[number]),
+                data=PredictionData(
+                    model="m", version="1", request_id=f"k{number}", rows=1, scores=[scores[number]],
+                    decisions=[False], latency_ms=1, status=200,
+                ),
+            )
+            for number in range(rows)
+        ],
+        START,
+    )  # fmt: skip
+    told = labels(*((f"k{n}", float(rng.random() < scores[n]), hours[n] + 3) for n in range(0, rows, 2)))
+    found = look(records, told, spec, "UTC", at(rows * 0.1 + 4))
+    assert [item.version for item in found.versions] == ["1"]
+    version = found.versions[0]
+    assert version.labels["known"] == rows / 2
+    assert version.decay is not None
+    assert not version.decay.decayed
+    shown = figures("m", found).values
+    always = {metric.name for metric in catalogue.PERFORMANCE} - {"fairlead_loss_change_timestamp_seconds"}
+    assert always <= set(shown)
+    overdue = next(iter(shown["fairlead_labels_overdue_ratio"]))
+    assert overdue.value == pytest.approx(0.5, abs=0.1)
+    assert succeeded("m", "performance", figures("m", found)).metrics
+
+
+def test_without_records_there_is_nothing_but_the_time_of_the_run() -> None:
+    found = look(SCHEMA.empty_table(), labels(("a", 1, 2)), example.model(), "UTC", at(5))
+    assert found.versions == []
+    assert set(figures("m", found).values) == {
+        "fairlead_performance_last_run_timestamp_seconds", "fairlead_labels_conflicting_rows",
+    }  # fmt: skip

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fairlead import metrics as catalogue
 from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import BackendDownError, PipelineError
+from fairlead.monitors.results import Figures
 from fairlead.retraining.brakes import decide, phase, read_state, runs_in_month
 from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Answered, Asked, Ended, Entry, Held, Released
+from fairlead.retraining.figures import figures
 from fairlead.retraining.runs import Outcome
 from fairlead.spec.retraining import RetrainingSpec
 
@@ -271,3 +274,25 @@ def test_waiting_longer_never_turns_a_yes_of_the_cool_down_into_a_no(first: int,
     sooner = decide(at_desk.spec, state, request, START + timedelta(hours=first), PLENTY)
     later = decide(at_desk.spec, state, request, START + timedelta(hours=first + more), PLENTY)
     assert later.starts or not sooner.starts
+
+
+def test_every_figure_of_retraining_is_told() -> None:
+    at_desk, runs = desk(), Runs(GOOD)
+    at_desk.ask(asked("a"))
+    pass_by(at_desk, runs, START)
+    at_desk.ask(asked("b"))
+    now = START + timedelta(days=1)
+    pass_by(at_desk, runs, now)
+    shown = Figures()
+    for metric, names, value in figures("m", SPEC, at_desk.state(), at_desk.log.read("m"), now):
+        shown.set(metric, value, **names)
+    assert set(shown.values) == {metric.name for metric in catalogue.RETRAINING}
+    held = {item.labels["state"]: item.value for item in shown.values["fairlead_retraining_state"]}
+    assert held == {"ready": 0, "running": 0, "cooling_down": 1, "backing_off": 0, "held": 0}
+    blocked = [item.labels["reason"] for item in shown.values["fairlead_retraining_blocked"] if item.value]
+    assert blocked == ["cooling_down"]
+    given = {
+        (item.labels["trigger"], item.labels["answer"]): item.value
+        for item in shown.values["fairlead_retraining_requests_total"]
+    }
+    assert (given["decay", "started"], given["decay", "refused"], given["drift", "started"]) == (1, 1, 0)
