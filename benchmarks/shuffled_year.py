@@ -1,8 +1,8 @@
 """False alarms of the watch on a year without change: the same rows, their order in time destroyed.
 
 The reference is what a first model would be fitted to, eight weeks. Then week by week: the share of rows beyond it
-(`fairlead.drift.novelty`, what the replay listens to), and the tests of every column (`fairlead.drift.detect`), of a week
-alone and as an alarm of two of the last three. Goal: no drift alarm in 95% of the weeks.
+(`fairlead.drift.novelty`, what the replay listens to), and the tests of every column (`fairlead.drift.detect`), of a
+week alone and as an alarm of two of the last three. Goal: no drift alarm in 95% of the weeks.
 """
 
 import argparse

@@ -108,7 +108,8 @@ class Platform:
         wanted = {asked.key: asked for asked in asks(self.desk.spec, signals)}
         for asked in wanted.values():
             self.desk.ask(asked)
-        for key in self.desk.state().open:
+        state = self.desk.state()
+        for key in (*state.open, *state.served):
             if key not in wanted:
                 self.desk.withdraw(key, now)
 

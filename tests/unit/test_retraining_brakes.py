@@ -137,11 +137,39 @@ def test_three_failures_in_a_row_back_off_for_a_week_instead_of_a_loop() -> None
         at_desk.ask(asked(f"alert-{hour // 12}", at=now, standing=True))
         pass_by(at_desk, runs, now)
     starts = at_desk.state().starts
-    assert [start - START for start in starts[:3]] == [timedelta(0), timedelta(hours=12), timedelta(hours=24)]
+    assert [start - START for start in starts[:3]] == [timedelta(hours=hour) for hour in (0, 1, 2)]
     assert starts[3] - starts[2] == timedelta(days=7)
     assert len(starts) == 4
     assert at_desk.state().failures == 4
     assert phase(at_desk.spec, at_desk.state(), START + timedelta(days=10)) == "backing_off"
+
+
+def test_an_alert_whose_run_fails_is_served_again_after_a_while_until_the_back_off() -> None:
+    at_desk, runs = desk(SPEC.model_copy(update={"max_runs_a_month": 99})), Runs(BAD)
+    at_desk.ask(asked("fingerprint@startsAt", standing=True))
+    for minute in range(0, 6 * 60, 10):
+        pass_by(at_desk, runs, START + timedelta(minutes=minute))
+    assert [start - START for start in at_desk.state().starts] == [timedelta(hours=hour) for hour in (0, 1, 2)]
+    assert at_desk.state().open == ("fingerprint@startsAt",)
+
+
+def test_an_alert_whose_model_the_gates_refuse_is_served_again_after_the_cool_down() -> None:
+    at_desk, runs = desk(), Runs(Outcome("refused", "roc_auc >= 0.6"))
+    at_desk.ask(asked("a", standing=True))
+    for hour in range(8 * 24):
+        pass_by(at_desk, runs, START + timedelta(hours=hour))
+    assert [start - START for start in at_desk.state().starts] == [timedelta(0), timedelta(days=7)]
+
+
+def test_an_alert_that_resolves_while_its_run_fails_is_not_served_again() -> None:
+    at_desk, runs = desk(), Runs(None)
+    at_desk.ask(asked("a", standing=True))
+    pass_by(at_desk, runs, START)
+    assert at_desk.withdraw("a", START + timedelta(minutes=1))
+    runs.outcome_of_all = BAD
+    for hour in range(1, 48):
+        pass_by(at_desk, runs, START + timedelta(hours=hour))
+    assert len(at_desk.state().starts) == 1
 
 
 def test_a_release_ends_the_back_off_and_a_success_the_count() -> None:
