@@ -75,19 +75,17 @@ def _write(found: "Comparison", folder: Path) -> Path:
 def _print(found: "Comparison", console: "Console") -> None:
     from rich.table import Table
 
-    begins = list(found.policies[0].periods)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("policy", "retrainings", "mean", "gain kept", *(f"{begin:%b}" for begin in begins)):
-        table.add_column(name, justify="left" if name == "policy" else "right")
+    table.add_column("")
     for item in found.policies:
-        refused = sum(not one.accepted for one in item.retrainings)
-        table.add_row(
-            item.name,
-            f"{len(item.retrainings)}" + (f" ({refused} refused)" if refused else ""),
-            f"{item.mean:.4f}",
-            "" if item.share is None else f"{item.share:.1%}",
-            *("" if value is None else f"{value:.3f}" for value in item.periods.values()),
-        )
+        table.add_column(item.name, justify="right")
+    for begin in found.policies[0].periods:
+        values = [item.periods[begin] for item in found.policies]
+        table.add_row(f"{begin:%B}", *("" if value is None else f"{value:.3f}" for value in values))
+    table.add_row("mean", *(f"[bold]{item.mean:.4f}[/]" for item in found.policies))
+    table.add_row("gain kept", *("" if item.share is None else f"{item.share:.1%}" for item in found.policies))
+    table.add_row("retrainings", *(str(len(item.retrainings)) for item in found.policies))
+    table.add_row("  refused", *(str(sum(not one.accepted for one in item.retrainings)) for item in found.policies))
     console.print(
         f"\n{found.model}, {found.where}: {found.rows:,} rows from {found.first} to {found.last}; ROC AUC by month\n",
         highlight=False,
@@ -96,5 +94,5 @@ def _print(found: "Comparison", console: "Console") -> None:
     console.print()
     for one in found.policy("platform").retrainings:
         verdict = "promoted" if one.accepted else f"refused: {'; '.join(one.reasons) or one.why}"
-        console.print(f"{one.version}  {one.trigger:<8} {one.why}  [dim]{verdict}[/]", highlight=False)
+        console.print(f"{one.version}  {one.trigger:<8} {one.why}; {verdict}", highlight=False, markup=False)
     console.print(f"\ntime  {found.seconds:.0f} s", highlight=False)

@@ -53,10 +53,16 @@ class Trainer:
     made_from: str
     """Names the rows and the code."""
 
+    @property
+    def _learnt_from(self) -> str:
+        """Names all that a training depends on: not how the model is watched, braked or released."""
+        spec = self.model.model_dump(mode="json", exclude={"performance", "retraining", "rollout"})
+        return hash_json({"from": self.made_from, "spec": spec, "dataset": self.dataset.model_dump(mode="json")})
+
     def train(self, as_of: datetime, champion: Trained | None) -> Trained:
         """Train as of an instant, and judge the result against the champion on the test period."""
         version = as_of.date().isoformat()
-        key = hash_json({"from": self.made_from, "spec": self.model.model_dump(mode="json"), "as_of": version})[:16]
+        key = self._learnt_from[:16]
         bundle = self.folder / "bundles" / f"{version}-{key}"
         if not bundle.exists():
             self._package(as_of, bundle)
@@ -72,7 +78,7 @@ class Trainer:
         fitted, record = train(self.model, self.dataset, training_set)
         aside = bundle.with_name(f".{bundle.name}.{os.getpid()}")
         shutil.rmtree(aside, ignore_errors=True)
-        origin = Origin(as_of=as_of.isoformat(), tables={}, code_version=self.made_from, lock="")
+        origin = Origin(as_of=as_of.isoformat(), tables={}, code_version=self.made_from[:16], lock="")
         parity = package(self.model, fitted, record, training_set, origin, aside)
         (aside / RECORD_FILE).write_text(record.model_dump_json(), encoding="utf-8")
         (aside / PARITY_FILE).write_text(parity.model_dump_json(), encoding="utf-8")

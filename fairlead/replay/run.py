@@ -16,6 +16,7 @@ from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import ScoringError
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
+from fairlead.lineage.steps import RUNNER_PID, end_with_runner
 from fairlead.replay.compare import evenly, month_starts, result, what_was_seen, with_shares
 from fairlead.replay.learn import Trainer, without_search
 from fairlead.replay.result import Comparison
@@ -24,6 +25,7 @@ from fairlead.replay.year import Year, open_year
 from fairlead.retraining.desk import Desk
 from fairlead.settings import laptop
 from fairlead.spec import DatasetSpec, ModelSpec
+from fairlead.tables.ingest import fingerprints
 from fairlead.training.splits import midnight
 
 PolicyName = Literal["static", "monthly", "fixed", "platform"]
@@ -103,7 +105,7 @@ def run_replay(plan: ReplayPlan, tell: Callable[[str], None]) -> Comparison:
     began = time.monotonic()
     tell("rows and features of the year")
     year = plan.year()
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _calm) as pool:
+    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _prepare, (os.getpid(),)) as pool:
         _all([pool.submit(_first_model, plan)], plan, tell)
         jobs = {name: pool.submit(walk, plan, name, 0) for name in ("platform", "monthly", "static")}
         _all(jobs.values(), plan, tell)
@@ -137,12 +139,15 @@ def _first_model(plan: ReplayPlan) -> None:
 
 
 def _trainer(plan: ReplayPlan) -> Trainer:
-    return Trainer(plan.year(), plan.model, plan.dataset, plan.folder, plan.made_from)
+    """Models are kept for all replays: one with other constants of the watch trains only what is new."""
+    rows = hash_json({"code": code_version(plan.repo), "where": plan.where, "sources": fingerprints(plan.dataset)})
+    return Trainer(plan.year(), plan.model, plan.dataset, plan.home / "models", rows)
 
 
-def _calm() -> None:
-    """A worker has one core: threads of several workers would wait for each other."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+def _prepare(parent: int) -> None:
+    """A worker has one core, and ends with its parent: two that write one walk would garble it."""
+    os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", RUNNER_PID: str(parent)})
+    end_with_runner()
 
 
 def _all(jobs: Iterable[Future[Any]], plan: ReplayPlan, tell: Callable[[str], None]) -> None:

@@ -16,7 +16,7 @@ from fairlead.replay.learn import Trained, Trainer
 from fairlead.replay.result import Retraining
 from fairlead.replay.watch import Watch, evening, events
 from fairlead.retraining.desk import Desk
-from fairlead.retraining.entries import Entry
+from fairlead.retraining.entries import Answered, Asked, Ended, Entry
 from fairlead.retraining.runs import Outcome
 from fairlead.retraining.signals import Signals, asks
 from fairlead.training.fit import as_columns
@@ -47,6 +47,10 @@ class Day(BaseModel):
 class Policy(Protocol):
     """Decides in the evening whether to retrain."""
 
+    def begin(self, at: datetime, champion: Trained) -> None:
+        """Called once, before the first day."""
+        ...
+
     def evening(self, day: date, champion: Trained) -> tuple[Signals | None, Retraining | None, Trained]:
         """What was seen, what was done, and who is the champion from now on."""
         ...
@@ -58,6 +62,9 @@ class Scheduled:
 
     trainer: Trainer
     days: frozenset[date]
+
+    def begin(self, at: datetime, champion: Trained) -> None:
+        """There is nothing to prepare."""
 
     def evening(self, day: date, champion: Trained) -> tuple[Signals | None, Retraining | None, Trained]:
         tomorrow = day + timedelta(days=1)
@@ -80,6 +87,15 @@ class Platform:
     _watch: Watch | None = None
     _watched: str = ""
     _trained: dict[str, Trained] = field(default_factory=dict)
+
+    def begin(self, at: datetime, champion: Trained) -> None:
+        """The first training is in the log, too: what cools down after a training cools down after this one."""
+        run, person = "first", Asked(at=at, key="first", trigger="person", by="replay", why="the first model")
+        answered = Answered(
+            at=at, key=person.key, trigger="person", started=True, reason="free", detail="", new_labels=0, run=run
+        )
+        for entry in (person, answered, Ended(at=at, run=run, outcome="accepted", detail=champion.version)):
+            self.desk.log.append(self.desk.model, entry, self.desk.state().entries)
 
     def evening(self, day: date, champion: Trained) -> tuple[Signals | None, Retraining | None, Trained]:
         year, model = self.trainer.year, self.trainer.model
@@ -145,6 +161,8 @@ class Walk:
     log: MemoryLog
     records: DeltaRecords | None = None
     """Where the day's answers are recorded; None: nobody watches them."""
+    _begun: int = 0
+    """Entries of the log from before the first day: they go into its line."""
 
     def days(self, first: date, last: date, champion: Trained | None = None) -> list[Day]:
         """Live through the days that are not lived through yet; returns all.
@@ -160,8 +178,11 @@ class Walk:
             self.log.append(name, entry, len(self.log.read(name)))
         if lived:
             champion = lived[-1].champion
-        elif champion is None:
-            champion = self.trainer.train(midnight(first, self.trainer.year.timezone), None)
+        else:
+            start = midnight(first, self.trainer.year.timezone)
+            champion = champion or self.trainer.train(start, None)
+            self.policy.begin(start, champion)
+            self._begun = len(self.log.read(name))
         day = lived[-1].day + timedelta(days=1) if lived else first
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as file:
@@ -180,7 +201,8 @@ class Walk:
         matrix = session.bundle.signature.matrix(as_columns(rows, session.bundle.signature))
         scores = session.scores(matrix)
         name = self.trainer.model.name
-        before = len(self.log.read(name))
+        before = len(self.log.read(name)) - self._begun
+        self._begun = 0
         if self.records is not None and len(rows):
             self.records.add(name, events(rows, session, matrix, scores))
         signals, done, following = self.policy.evening(day, champion)
