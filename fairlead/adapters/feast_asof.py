@@ -234,6 +234,7 @@ def run(sql: str, *scans: Scan) -> pa.Table:
     """Run one query over `scans` on a connection of its own. DuckDB may not download anything for it."""
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn on standard output
         # An Arrow scan doesn't tell its size. DuckDB takes it for tiny and would plan nested loops instead of a merge.
         connection.execute("SET asof_loop_join_threshold = 0")
         for scan in scans:

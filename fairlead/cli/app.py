@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,10 @@ import typer
 from rich.console import Console
 
 from fairlead.cli import rollout
+from fairlead.cli.performance import performance
+from fairlead.cli.place import Place
+from fairlead.cli.replay import replay
+from fairlead.cli.retraining import retraining
 from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 
 app = typer.Typer(
@@ -54,16 +57,12 @@ Api = Annotated[
 HOME = Path(DEFAULT_HOME)
 
 
-class Place(StrEnum):
-    """Where a pipeline runs."""
-
-    laptop = "laptop"
-    cluster = "cluster"
-
-
 schedules = typer.Typer(no_args_is_help=True, help="Runs that Kubeflow Pipelines starts by the clock.")
 app.add_typer(schedules, name="schedules")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(retraining, name="retraining")
+app.command()(replay)
+app.command()(performance)
 
 
 @schedules.callback()

@@ -3,16 +3,17 @@
 import os
 import sys
 import time
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 from rich.console import Console
 
 from fairlead.cli.progress import ConsoleProgress
 from fairlead.errors import PipelineError
-from fairlead.ports import PipelineBackend
+from fairlead.ports import PipelineBackend, TrainingRuns
 from fairlead.report.summary import Step
 from fairlead.runs.request import RunRequest, RunStatus
 from fairlead.settings import Settings, find_repo
@@ -20,6 +21,7 @@ from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import load_document, load_specs
 
 PIPELINE = "train-and-release"
+RETRAINING = "retrain-model"
 
 
 def run_training(
@@ -66,6 +68,29 @@ def run_training(
         "status": made.status,
         "reasons": made.reasons,
     }
+
+
+def training_runs(name: str, environment_name: str, api: str | None = None) -> TrainingRuns:
+    """Trainings by the pipeline that plans and trains, in the version that this checkout has.
+
+    Raises:
+        PipelineError: Kubeflow Pipelines has no such version.
+    """
+    from fairlead.adapters.kfp_api import KfpApi
+    from fairlead.adapters.training_runs import PipelineTrainingRuns
+    from fairlead.render.pipelines import find_environment, rendered_version
+    from fairlead.spec.load import load_specs
+
+    repo = find_repo()
+    environment = find_environment(repo, environment_name)
+    _, dataset = load_specs(repo, name)
+    backend = KfpApi(api or environment.pipelines.api, environment.pipelines.namespace)
+    version = backend.resolve(RETRAINING, rendered_version(repo, environment_name, RETRAINING))
+
+    def parameters(as_of: datetime) -> dict[str, str]:
+        return {"model": name, "as_of": as_of.astimezone(ZoneInfo(dataset.timezone)).date().isoformat()}
+
+    return PipelineTrainingRuns(backend, version, parameters)
 
 
 def sync_schedules(file: Path, api: str | None, console: Console, json_output: bool) -> None:

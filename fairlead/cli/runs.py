@@ -31,13 +31,14 @@ def run_demo(name: str, home: Path, day: date, days: int, console: Console, *, q
             flow.model = _smaller(flow.model)
         with progress.running():
             version, record, docs = flow.train(flow.plan())
-            result = canary = None
+            result = canary = month = None
             champion = version
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
                 canary = flow.canary(version, result)
-            path, summary = flow.report(version, record, docs, result, canary)
+                month = flow.month(version)
+            path, summary = flow.report(version, record, docs, result, canary, month)
         _print_end(path, summary, record.refusals, console)
         if champion != version:
             console.print(f"{champion.model}@{champion.version} stays the champion", highlight=False)
@@ -200,6 +201,10 @@ def _print_figures(summary: Summary, console: Console) -> None:
         )
         table.add_row("  flights asked about", f"{replay.answered:,} of {replay.requests:,}")
         table.add_row("  median latency", f"{replay.latency_p50_ms:.1f} ms")
+    if summary.month is not None:
+        for policy in summary.month.policies:
+            label = "ROC AUC, the month after" if policy.name == "static" else "  watched and retrained"
+            table.add_row(label, f"{policy.mean:.3f}")
     if summary.bundle is not None and summary.bundle.parity is not None:
         table.add_row("ONNX against fitted", f"|Δ| ≤ {summary.bundle.parity.max_abs:.1e}")
     passed = sum(gate.passed for gate in summary.evaluation.gates)

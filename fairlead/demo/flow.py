@@ -16,6 +16,7 @@ from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.kfp import LocalPipelines, StepEvent
 from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
+from fairlead.demo.month import live_through, told
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
@@ -25,6 +26,7 @@ from fairlead.lineage.plan import make_plan
 from fairlead.lineage.record import Plan, RunRecord
 from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
+from fairlead.replay.result import Comparison
 from fairlead.report.build import Circumstances, summarise
 from fairlead.report.html import PAGE, is_reported, write_report
 from fairlead.report.summary import Canary, NextCommand, Replay, Step, Summary, write_whole
@@ -167,6 +169,17 @@ class Flow:
             self._step("serve", "Start the endpoint", start)
             return self._step("replay", "Ask the endpoint", ask, detail=_replayed)
 
+    def month(self, version: RegisteredVersion) -> Comparison:
+        """Live through the month after the run, with the watch and the brakes."""
+        champion = (version.version, self.as_of, self._bundle(version))
+        home = self.home / "replay-year"
+        return self._step(
+            "month",
+            "Live through a month",
+            lambda: live_through(self.settings, home, self.model, self.dataset, champion),
+            detail=told,
+        )
+
     def promote(self, version: RegisteredVersion) -> RegisteredVersion:
         """Make the version the champion, unless a later one is; returns the champion."""
         registry = MlflowRegistry(self.settings)
@@ -222,10 +235,11 @@ class Flow:
         docs: Path,
         result: Replay | None,
         canary: Canary | None = None,
+        month: Comparison | None = None,
     ) -> tuple[Path, Summary]:
         """Write the report, unless the one that is there says the same."""
         folder = self.home / "report"
-        summary = self._summary(version, record, docs, result, canary)
+        summary = self._summary(version, record, docs, result, canary).model_copy(update={"month": month})
         if is_reported(summary, folder):
             self._step("report", "Write the report", lambda: None, cached=True)
             return folder / PAGE, summary

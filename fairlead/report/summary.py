@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, SupportsFloat
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from fairlead.replay.result import Comparison
 from fairlead.spec.dataset import Severity
 
 
@@ -484,6 +485,8 @@ class Summary(Part):
     """None: the endpoint was not asked."""
     canary: Canary | None = None
     """None: nothing was released step by step."""
+    month: Comparison | None = None
+    """The time after the run, lived through again; None: it was not."""
     next: tuple[NextCommand, ...] = ()
 
     def write(self, path: Path) -> Path:

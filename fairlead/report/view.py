@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from fairlead.replay.picture import draw as draw_month
 from fairlead.report import plots
 from fairlead.report.numbers import NOTHING, count, duration, figure, interval, metric_words, percent
 from fairlead.report.summary import Baseline, Evaluation, Features, Replay, Summary, Trial, Tuning
@@ -19,6 +20,7 @@ SECTIONS = {
     "registry": "Registry",
     "endpoint": "Endpoint",
     "canary": "Canary",
+    "month": "The month after",
     "next": "What next",
     "provenance": "Provenance",
 }
@@ -249,6 +251,8 @@ def drawings(summary: Summary) -> dict[str, str]:
     for number, trial in enumerate(summary.canary.trials if summary.canary else ()):
         if any(curve.values for curve in trial.curves):
             drawn[f"canary-{number}"] = plots.evidence(trial, f"canary-{number}")
+    if summary.month:
+        drawn["month"] = draw_month(summary.month, "month")
     return drawn
 
 

@@ -43,6 +43,8 @@ class State:
     """Requests by key, whatever became of them."""
     open: tuple[str, ...] = ()
     """Keys of the requests that wait for an answer, or stand."""
+    served: tuple[str, ...] = ()
+    """Keys of the standing requests that the run under way is for."""
     answers: Mapping[str, Answered] = field(default_factory=dict)
     """The last answer to each key."""
     refused: Answered | None = None
@@ -72,13 +74,14 @@ def read_state(entries: Iterable[Entry]) -> State:
 
 
 def after(state: State, entry: Entry) -> State:
-    """The state after one more entry. An entry that makes no sense here, such as the end of no run, changes nothing."""
+    """The state after one more entry; one that makes no sense here, such as the end of no run, changes nothing."""
     state = replace(state, entries=state.entries + 1)
     match entry:
         case Asked() if entry.key not in state.asked:
             return replace(state, asked={**state.asked, entry.key: entry}, open=(*state.open, entry.key))
         case Withdrawn():
-            return replace(state, open=_without(state.open, entry.key))
+            open_, served = _without(state.open, entry.key), _without(state.served, entry.key)
+            return replace(state, open=open_, served=served)
         case Answered():
             return _answered(state, entry)
         case Began() if state.running and state.running.name == entry.run:
@@ -158,6 +161,10 @@ def _blocked(spec: RetrainingSpec, state: State, now: datetime) -> Decision | No
     if runs_in_month(state, now) >= spec.max_runs_a_month:
         detail = f"{runs_in_month(state, now)} of {spec.max_runs_a_month} were started in {now:%B}"
         return Decision("budget", detail, _next_month(now))
+    year = sum(start.year == now.year for start in state.starts)
+    if spec.max_runs_a_year is not None and year >= spec.max_runs_a_year:
+        detail = f"{year} of {spec.max_runs_a_year} were started in {now:%Y}"
+        return Decision("budget", detail, _next_month(now.replace(month=12)))
     return None
 
 
@@ -170,19 +177,20 @@ def _labels(spec: RetrainingSpec, new_labels: int) -> Decision | None:
 def _answered(state: State, entry: Answered) -> State:
     state = replace(state, answers={**state.answers, entry.key: entry})
     if entry.started:
-        # Whatever else asked for a retraining has got one.
-        run = Run(entry.run, entry.at)
-        return replace(state, running=run, starts=(*state.starts, entry.at), open=(), refused=None)
+        # Whatever else asked for a retraining has got one, if it comes to a challenger.
+        run, served = Run(entry.run, entry.at), tuple(key for key in state.open if state.asked[key].standing)
+        return replace(state, running=run, starts=(*state.starts, entry.at), open=(), served=served, refused=None)
     asked = state.asked.get(entry.key)
     stands = asked is not None and asked.standing
     return replace(state, open=state.open if stands else _without(state.open, entry.key), refused=entry)
 
 
-def _ended(state: State, entry: Ended) -> State:
-    state = replace(state, running=None, last_end=entry.at)
+def _ended(before: State, entry: Ended) -> State:
+    state = replace(before, running=None, last_end=entry.at, served=())
+    again = state.open if entry.outcome == "accepted" else (*before.served, *state.open)
     if entry.outcome == "failed":
-        return replace(state, failures=state.failures + 1)
-    return replace(state, failures=0, last_success=entry.at)
+        return replace(state, failures=state.failures + 1, open=again)
+    return replace(state, failures=0, last_success=entry.at, open=again)
 
 
 def _without(keys: tuple[str, ...], key: str) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class Desk:
         """Take back a request that stands; returns whether one did."""
 
         def entry(state: State) -> Withdrawn | None:
-            return Withdrawn(at=at, key=key) if key in state.open else None
+            return Withdrawn(at=at, key=key) if key in (*state.open, *state.served) else None
 
         return self._write(entry) is not None
 

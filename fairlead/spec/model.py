@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fairlead.spec._base import Identifier, KebabName, Spec, parse_duration
 from fairlead.spec.drift import DriftSpec
+from fairlead.spec.performance import PerformanceSpec
 from fairlead.spec.retraining import RetrainingSpec
 from fairlead.spec.slo import SloSpec
 
@@ -348,6 +349,7 @@ class ModelSpec(Spec):
     """Input → what stands for a missing number, in training as in serving. Without one it is NaN."""
     serving: ServingSpec = ServingSpec()
     rollout: RolloutSpec = RolloutSpec()
+    performance: PerformanceSpec = PerformanceSpec()
     retraining: RetrainingSpec = RetrainingSpec()
     slo: SloSpec = SloSpec()
     drift: DriftSpec = DriftSpec()

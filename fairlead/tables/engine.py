@@ -18,6 +18,7 @@ def connect() -> Any:
     connection = ibis.duckdb.connect()
     connection.raw_sql("SET TimeZone = 'UTC'")
     connection.raw_sql("SET autoinstall_known_extensions = false")
+    connection.raw_sql("SET enable_progress_bar = false")  # of queries of seconds, on standard output
     return connection
 
 

@@ -52,7 +52,12 @@ class CollectorService:
     """Answers requests over a store."""
 
     def __init__(
-        self, store: RecordStore, results: ResultStore, limits: Limits, payloads: Payloads | None = None
+        self,
+        store: RecordStore,
+        results: ResultStore,
+        limits: Limits,
+        payloads: Payloads | None = None,
+        beside: Sequence[Route] = (),
     ) -> None:
         """Prepare to answer.
 
@@ -61,8 +66,10 @@ class CollectorService:
             results: what jobs that watch have found.
             limits: what is taken at once.
             payloads: how KServe's payload logger is understood; None: it is refused.
+            beside: routes of others in the same process.
         """
         self._limits = limits
+        self._beside = list(beside)
         self._metrics = Metrics()
         self._metrics.registry.register(Results(results))
         self._intake = Intake(store, self._metrics, max_rows=limits.waiting_rows, gather_seconds=limits.gather_seconds)
@@ -83,6 +90,7 @@ class CollectorService:
             Route("/", self.receive, methods=["POST"]),
             Route("/healthz", self.health),
             Route("/metrics", self.metrics),
+            *self._beside,
         ]
         return Starlette(routes=routes, lifespan=self._lifespan)
 

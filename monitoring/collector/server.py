@@ -9,10 +9,12 @@ import uvicorn
 
 from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.adapters.result_files import ResultFiles
+from fairlead.adapters.retraining_log import open_log
 from fairlead.listening import begin, show
 from monitoring.collector.app import CollectorService, Payloads
 from monitoring.collector.halves import Halves
 from monitoring.collector.limits import Limits
+from monitoring.trigger.app import Trigger
 
 GRACE_SECONDS = 25
 """How long requests may take to finish after a signal; less than the grace period of a pod."""
@@ -40,7 +42,10 @@ def run(
         EndpointError: the port was taken meanwhile.
     """
     payloads = Payloads(Halves(spool), columns or {}) if spool else None
-    service = CollectorService(DeltaRecords(tables_uri), ResultFiles(tables_uri), limits, payloads)
+    trigger = Trigger(open_log(tables_uri))
+    service = CollectorService(
+        DeltaRecords(tables_uri), ResultFiles(tables_uri), limits, payloads, beside=trigger.routes()
+    )
     config = uvicorn.Config(
         service.application(), log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS
     )

@@ -1,0 +1,87 @@
+"""The month after the demo's model was trained, lived through again: does the platform notice that it ages?"""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fairlead.lineage.code import code_version
+from fairlead.replay.result import Comparison
+from fairlead.spec import DatasetSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from fairlead.settings import Settings
+
+DAYS = 30
+
+
+def live_through(
+    settings: "Settings",
+    home: Path,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    champion: tuple[str, "datetime", Path],
+) -> Comparison:
+    """Replay the days after a version's run, once with the watch and once with the version left alone.
+
+    What is retrained stays in the replay's folder: the registry is for models of today.
+
+    Args:
+        settings: where the tables are.
+        home: for what the replay keeps; repeated, it is read from there.
+        model: the champion's spec.
+        dataset: its rows'.
+        champion: version, the instant of its run, and its bundle.
+    """
+    from zoneinfo import ZoneInfo
+
+    from fairlead.adapters.delta_records import DeltaRecords
+    from fairlead.adapters.retraining_log import MemoryLog
+    from fairlead.replay.compare import result, what_was_seen
+    from fairlead.replay.learn import Trained, Trainer, without_search
+    from fairlead.replay.walk import Platform, Scheduled, Walk
+    from fairlead.replay.year import open_year
+    from fairlead.retraining.desk import Desk
+
+    version, as_of, bundle = champion
+    first = as_of.astimezone(ZoneInfo(dataset.timezone)).date()
+    last, spec = first + timedelta(days=DAYS - 1), without_search(model)
+    split = spec.split
+    before = timedelta(days=split.train_days + split.validation_days + split.test_days)
+    year = open_year(settings, home, spec, dataset, first - before, last)
+    folder = home / "month" / f"{version}-{first}-{code_version(settings.repo)}"
+    trainer = Trainer(year, spec, dataset, folder, folder.name)
+    served = Trained(version=version, as_of=as_of, folder=bundle, accepted=True, reasons=(), test_roc_auc=0.0)
+    log, records = MemoryLog(), DeltaRecords(str(folder))
+    watched = Platform(trainer, records, Desk(spec.name, spec.retraining, log))
+    lived = Walk(trainer, watched, folder / "platform.jsonl", log, records).days(first, last, served)
+    alone = Walk(trainer, Scheduled(trainer, frozenset()), folder / "static.jsonl", MemoryLog())
+    policies = (
+        result("static", alone.days(first, last, served), year, "week"),
+        result("platform", lived, year, "week"),
+    )
+    return Comparison(
+        model=spec.name,
+        first=first,
+        last=last,
+        rows=sum(len(day.scores) for day in lived),
+        where="all rows",
+        policies=policies,
+        seen=what_was_seen(lived),
+        decay=spec.performance.decay,
+        novelty=spec.retraining.novelty,
+    )
+
+
+def told(found: Comparison) -> str:
+    """What became of it, in a line."""
+    platform, static = found.policy("platform"), found.policy("static")
+    if not platform.retrainings:
+        return f"{found.rows:,} rows, nothing that asks for a retraining"
+    first = platform.retrainings[0]
+    day = date.fromisoformat(first.version).strftime("%-d %B") if first.version else "a day"
+    return (
+        f"{first.trigger} found, retrained {len(platform.retrainings)}× from {day}; "
+        f"ROC AUC {platform.mean:.3f}, left alone {static.mean:.3f}"
+    )

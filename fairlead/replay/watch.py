@@ -1,0 +1,115 @@
+"""The watch of a champion: what its records, and the labels that have arrived, say on an evening."""
+
+from binascii import b2a_base64
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fairlead.drift.novelty import novelty, ranges
+from fairlead.features.training_set import ASKED_AT, ROW_ID, SPLIT
+from fairlead.packaging.session import ScoringSession
+from fairlead.packaging.signature import Matrix
+from fairlead.performance.decay import Decay, decay
+from fairlead.performance.labels import join, predictions_of
+from fairlead.ports import RecordStore
+from fairlead.records.reading import PredictionData, PredictionEvent
+from fairlead.records.record import EVENT_TYPE
+from fairlead.replay.learn import Trained
+from fairlead.replay.year import Year
+from fairlead.retraining.signals import Signals
+from fairlead.spec import ModelSpec
+from fairlead.training.fit import as_columns
+from fairlead.training.splits import midnight
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+NOVELTY_WINDOW = timedelta(days=7)
+SECONDS_TO_ANSWER = 0.002
+
+
+class Watch:
+    """Looks at one champion."""
+
+    def __init__(self, year: Year, model: ModelSpec, champion: Trained, records: RecordStore) -> None:
+        self._year, self._model, self._champion, self._records = year, model, champion, records
+        signature = ScoringSession.open(champion.folder).bundle.signature
+        rows = year.training_set(champion.as_of, model.split).rows
+        fitted = rows[rows[SPLIT] != "test"]
+        self._numbers = [index for index, item in enumerate(signature.inputs) if item.source == "feature"]
+        self._ends = ranges(signature.matrix(as_columns(fitted, signature))[:, self._numbers])
+        self._learnt = year.new_labels(datetime.min.replace(tzinfo=UTC), champion.as_of)
+
+    def look(self, now: datetime) -> Signals:
+        """What is to be seen by an instant; nothing of later."""
+        spec = self._model.performance
+        since = now - max(spec.window, NOVELTY_WINDOW)
+        rows = self._records.read(self._model.name, since.date(), now.date())
+        return Signals(
+            at=now,
+            version=self._champion.version,
+            decay=self._decay(rows, now),
+            novelty=self._novelty(rows, now),
+            labels=self._year.new_labels(datetime.min.replace(tzinfo=UTC), now),
+            learnt=self._learnt,
+        )
+
+    def _decay(self, rows: "pa.Table", now: datetime) -> Decay | None:
+        spec = self._model.performance
+        joined = join(predictions_of(rows), self._year.labels_by(now), now, spec.longest_delay)
+        known = joined.known(self._champion.version)
+        known = known[known["asked_at"] >= now - spec.window]
+        return decay(
+            known["label"].to_numpy(np.float64), known["score"].to_numpy(np.float64), spec.decay, spec.least_rows
+        )
+
+    def _novelty(self, rows: "pa.Table", now: datetime) -> float | None:
+        import pyarrow.compute as pc
+
+        recent = (pc.field("asked_at") >= now - NOVELTY_WINDOW) & (pc.field("asked_at") < now)
+        features = rows.filter(recent)["features"].combine_chunks()
+        if not len(features):
+            return None
+        matrix: npt.NDArray[np.float32] = features.flatten().to_numpy(zero_copy_only=False).reshape(len(features), -1)
+        return novelty(self._ends, matrix[:, self._numbers])
+
+
+def events(rows: "pd.DataFrame", session: ScoringSession, matrix: Matrix, scores: Any) -> list[PredictionEvent]:
+    """The records of a day's requests, one a row, as the server would have written them at the time of asking."""
+    bundle = session.bundle
+    kept = [name for name in bundle.signature.request_columns if bundle.signature.personal.get(name, "keep") == "keep"]
+    columns = rows[kept].astype(object).where(rows[kept].notna(), None).to_dict("records")
+    decisions = session.decisions(scores)
+    return [
+        PredictionEvent(
+            specversion="1.0",
+            type=EVENT_TYPE,
+            source=f"/models/{bundle.model}/{bundle.version}",
+            id=f"{bundle.version}/{identifier}",
+            time=moment.to_pydatetime() + timedelta(seconds=SECONDS_TO_ANSWER),
+            data=PredictionData(
+                model=bundle.model,
+                version=bundle.version,
+                request_id=identifier,
+                rows=1,
+                columns={name: [value] for name, value in sent.items()},
+                features=b2a_base64(vector.tobytes(), newline=False).decode("ascii"),
+                scores=[float(score)],
+                decisions=[bool(decision)],
+                latency_ms=SECONDS_TO_ANSWER * 1000,
+                status=200,
+                asked_at=moment.to_pydatetime(),
+            ),
+        )
+        for identifier, moment, sent, vector, score, decision in zip(
+            rows[ROW_ID], rows[ASKED_AT], columns, matrix, scores, decisions, strict=True
+        )
+    ]
+
+
+def evening(day: date, year: Year) -> datetime:
+    """The end of a day: when the watch looks."""
+    return midnight(day + timedelta(days=1), year.timezone)
