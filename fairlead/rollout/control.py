@@ -191,6 +191,10 @@ class Controller:
         quality = self.quality(release, place.spec)
         event = Observe.of(decision, at=now, revision=release.revision, quality=quality)
         after = step(release, event, place.spec)
+        if after is release and _labels_are_late(release, decision, place.spec):
+            reason = f"No harm is seen, but after {place.spec.deadline_minutes:g} minutes too few labels are known."
+            decision = replace(decision, verdict="ask_person", reason=reason)
+            after = step(release, Observe.of(decision, at=now, revision=release.revision), place.spec)
         if after is release:
             return self._seen(place, "nothing", _why_still(release, decision, quality), decision=decision)
         return self._write(place, after, _result(release, after), decision, evidence.blind)
@@ -287,6 +291,11 @@ def _with_reason(decision: Decision, evidence: Evidence) -> Decision:
     if evidence.unclear is not None and decision.verdict in ("hold", "ask_person"):
         return replace(decision, reason=f"{decision.reason} {evidence.unclear}.")
     return decision
+
+
+def _labels_are_late(release: Release, decision: Decision, spec: RolloutSpec) -> bool:
+    idle = release.hold is None and release.waiting is None
+    return idle and decision.verdict == "advance" and decision.elapsed_minutes >= spec.deadline_minutes
 
 
 def _why_still(release: Release, decision: Decision, quality: Quality | None) -> str:
