@@ -16,6 +16,7 @@ from fairlead.rollout.history import Gated, Standing, standing_at
 from fairlead.rollout.quality import Quality
 from fairlead.rollout.release import Release
 from fairlead.rollout.stages import Event, Hold, Observe, Settle, asks_person, judge, step
+from fairlead.spec.dataset import nearest
 from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import AnySpec, load_text
 from fairlead.spec.model import ModelSpec, RolloutSpec
@@ -116,10 +117,13 @@ class Controller:
             RolloutError: as `look`.
         """
         commit = self.repository.head()
-        known = self._places.get(model)
-        if known is not None and known.commit == commit:
-            return known
+        seen = self._places.get(model)
+        if seen is not None and seen.commit == commit:
+            return seen
         path = release_path(self.environment, model).as_posix()
+        if self.repository.read(commit, path) is None:
+            known = self.models()
+            raise RolloutError(f"{self.environment} has no release of {model!r}" + nearest(model, known))
         environment = self._spec(commit, f"{ENVIRONMENTS}/{self.environment}/environment.yaml", EnvironmentSpec)
         spec = self._spec(commit, f"pipelines/models/{model}.yaml", ModelSpec).rollout
         standing = standing_at(self.repository, commit, path, environment, spec, self.gated)
