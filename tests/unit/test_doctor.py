@@ -172,6 +172,7 @@ def test_a_missing_key_is_named_and_no_secret_of_records_is_no_problem():
     assert finding.found == "has no key AWS_SECRET_ACCESS_KEY"
     assert finding.mend.endswith('\'{"stringData": {"AWS_SECRET_ACCESS_KEY": "…"}}\'')
     assert told(needs.secret(Objects(), NS, "fairlead-records", ["a"]), "ok")
+    assert told(needs.secret(Objects(), NS, "fairlead-releases", ["a"]), "ok")
     refused = Objects(refused=[kinds.SECRET])
     assert "may not be read" in told(needs.secret(refused, NS, "fairlead-storage", ["a"]), "cannot tell")
 
