@@ -285,6 +285,30 @@ def test_labels_that_say_worse_roll_back_and_those_that_say_not_worse_let_it_go_
         world.until(result)
 
 
+def test_what_a_look_saw_and_did_is_in_the_metrics(world):
+    world.hour()
+    world.start()
+    watch = Watch(world.controller, Telemetry("dev"))
+
+    def value(name, **labels):
+        return watch.telemetry.registry.get_sample_value(name, {"environment": "dev", "model": MODEL, **labels})
+
+    for _ in range(25):
+        world.window()
+        world._release = world.controller.place(MODEL).release
+        watch.look_at_all()
+    assert value("fairlead_rollout_decisions_total", result="advanced") == 1
+    assert value("fairlead_rollout_stage", stage="canary") == 1
+    assert value("fairlead_rollout_candidate_weight_ratio") == 0.05
+    assert value("fairlead_rollout_log_evidence", signal="errors", of="no_harm") is not None
+    assert value("fairlead_rollout_log_evidence_threshold", signal="hard_stop", of="harm") > 5
+    assert value("fairlead_rollout_last_look_timestamp_seconds") == world.now.timestamp()
+    assert value("fairlead_rollout_metrics_unavailable") == 0
+    world.counters.away = True
+    watch.look_at_all()
+    assert value("fairlead_rollout_metrics_unavailable") == 1
+
+
 # What persons do to the file
 
 
