@@ -93,8 +93,6 @@ class Parts:
 
     def _address(self, first: str | None) -> str:
         if self.repository is not None:
-            if self.environment == laptop.ENVIRONMENT:
-                raise RolloutError(f"which environment of {self.repository} must be told: --environment dev")
             return self.repository
         folder = self.home.resolve() / laptop.FOLDER
         if self.environment != laptop.ENVIRONMENT:

@@ -202,9 +202,8 @@ class Flow:
         # Imported here: `fairlead run` needs none of it.
         from fairlead.demo.canary import canary_of, trials
 
-        stored = (
-            self.home / "canary" / f"{hash_json([version.version, version.run_id, code_version(self.repo)])[:32]}.json"
-        )
+        key = hash_json([version.version, version.run_id, code_version(self.repo)])
+        stored = self.home / "replay" / f"canary-{key[:32]}.json"
         if stored.exists():
             self._step("canary", "Release on live requests", lambda: None, cached=True)
             return Canary.model_validate_json(stored.read_bytes())

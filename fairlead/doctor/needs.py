@@ -8,11 +8,21 @@ from fairlead.doctor.finding import Finding, ok, problem, telling
 from fairlead.doctor.kinds import CONFIG_MAP, ENDPOINT_SLICE, NAMESPACE, SECRET, SERVICE, SERVING_RUNTIME
 from fairlead.ports import ClusterReader
 from fairlead.render.manifests.external_secrets import KEYS
-from fairlead.render.manifests.objects import ONLINE_STORE_SECRET, RECORDS_SECRET, STORAGE_SECRET, Object
+from fairlead.render.manifests.objects import (
+    ONLINE_STORE_SECRET,
+    RECORDS_SECRET,
+    RELEASES_SECRET,
+    STORAGE_SECRET,
+    Object,
+)
 from fairlead.render.manifests.serving_runtime import NAME as RUNTIME
 
 Needed = tuple[str, str, Sequence[str]]
 """Namespace, Secret, its keys."""
+OPTIONAL: Mapping[str, str] = {
+    RELEASES_SECRET: "no controller writes releases",
+}
+"""Secret → what there is not without it."""
 ENFORCE = "pod-security.kubernetes.io/enforce"
 OF_COMPONENTS: Mapping[str, Needed] = {
     "mlflow": ("mlflow", STORAGE_SECRET, KEYS[STORAGE_SECRET]),
@@ -52,7 +62,9 @@ def secret(cluster: ClusterReader, where: str, name: str, keys: Sequence[str]) -
     what = SECRET.named(where, name)
     found = cluster.find(SECRET, where, name)
     literals = " ".join(f"--from-literal={key}=…" for key in keys)
-    if found is None:
+    if found is None and name in OPTIONAL:
+        yield ok(what, f"is not there, so {OPTIONAL[name]}")
+    elif found is None:
         yield problem(what, "is not there", f"kubectl -n {where} create secret generic {name} {literals}")
     elif missing := [key for key in keys if key not in (found.get("data") or {})]:
         values = ", ".join(f'"{key}": "…"' for key in missing)

@@ -16,6 +16,7 @@ from fairlead.rollout.history import Gated, Standing, standing_at
 from fairlead.rollout.quality import Quality
 from fairlead.rollout.release import Release
 from fairlead.rollout.stages import Event, Hold, Observe, Settle, asks_person, judge, step
+from fairlead.spec.dataset import nearest
 from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import AnySpec, load_text
 from fairlead.spec.model import ModelSpec, RolloutSpec
@@ -116,10 +117,13 @@ class Controller:
             RolloutError: as `look`.
         """
         commit = self.repository.head()
-        known = self._places.get(model)
-        if known is not None and known.commit == commit:
-            return known
+        seen = self._places.get(model)
+        if seen is not None and seen.commit == commit:
+            return seen
         path = release_path(self.environment, model).as_posix()
+        if self.repository.read(commit, path) is None:
+            known = self.models()
+            raise RolloutError(f"{self.environment} has no release of {model!r}" + nearest(model, known))
         environment = self._spec(commit, f"{ENVIRONMENTS}/{self.environment}/environment.yaml", EnvironmentSpec)
         spec = self._spec(commit, f"pipelines/models/{model}.yaml", ModelSpec).rollout
         standing = standing_at(self.repository, commit, path, environment, spec, self.gated)
@@ -191,6 +195,10 @@ class Controller:
         quality = self.quality(release, place.spec)
         event = Observe.of(decision, at=now, revision=release.revision, quality=quality)
         after = step(release, event, place.spec)
+        if after is release and _labels_are_late(release, decision, place.spec):
+            reason = f"No harm is seen, but after {place.spec.deadline_minutes:g} minutes too few labels are known."
+            decision = replace(decision, verdict="ask_person", reason=reason)
+            after = step(release, Observe.of(decision, at=now, revision=release.revision), place.spec)
         if after is release:
             return self._seen(place, "nothing", _why_still(release, decision, quality), decision=decision)
         return self._write(place, after, _result(release, after), decision, evidence.blind)
@@ -287,6 +295,11 @@ def _with_reason(decision: Decision, evidence: Evidence) -> Decision:
     if evidence.unclear is not None and decision.verdict in ("hold", "ask_person"):
         return replace(decision, reason=f"{decision.reason} {evidence.unclear}.")
     return decision
+
+
+def _labels_are_late(release: Release, decision: Decision, spec: RolloutSpec) -> bool:
+    idle = release.hold is None and release.waiting is None
+    return idle and decision.verdict == "advance" and decision.elapsed_minutes >= spec.deadline_minutes
 
 
 def _why_still(release: Release, decision: Decision, quality: Quality | None) -> str:

@@ -28,7 +28,8 @@ def test_every_step_is_one_line_with_its_time(first):
     assert [line[2:26].strip() for line in lines if line] == [
         "Ingest tables", "Validate tables", "Build features", "Build training set", "Train model", "Package model",
         "Evaluate model", "Register model", "Ingest tables", "Validate tables", "Build features",
-        "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Write the report",
+        "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Release on live requests",
+        "Write the report",
     ]  # fmt: skip
     assert all(" s  " in line for line in lines if line)
 
@@ -68,6 +69,18 @@ def test_the_accepted_model_is_promoted(summary):
     assert summary["registry"]["aliases"] == ["challenger", "champion"]
 
 
+def test_a_broken_version_is_rolled_back_and_a_sound_one_promoted_and_git_says_so(summary):
+    canary = summary["canary"]
+    assert [trial["outcome"] for trial in canary["trials"]] == ["rolled back", "promoted"]
+    assert canary["trials"][0]["failed"] == 0, "it had copies only"
+    subjects = [commit["subject"].partition(": ")[2] for commit in canary["commits"]]
+    assert subjects[1:3] == [
+        "try version 1-hasty with copies of 100% of the requests",
+        "roll version 1-hasty back, 1 answers all requests",
+    ]
+    assert subjects[-1] == "settle, version 1-rebuilt answers all requests"
+
+
 def test_the_report_links_to_data_docs_that_are_there(checkout, summary):
     link = summary["data"]["quality"]["data_docs"]
     assert (checkout.home / "report" / link).is_file()
@@ -77,7 +90,7 @@ def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summar
     models = checkout.models()
     again = checkout.run(*DEMO)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("unchanged, reused") == 13
+    assert again.stdout.count("unchanged, reused") == 14
     after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
     assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
         key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")

@@ -173,6 +173,7 @@ def test_a_missing_key_is_named_and_the_secret_of_records_is_needed_only_with_re
     assert finding.mend.endswith('\'{"stringData": {"AWS_SECRET_ACCESS_KEY": "…"}}\'')
     names = [[name for _, name, _ in needs.secrets_of(NS, "kubeflow", records)] for records in (True, False)]
     assert ["fairlead-records" in found for found in names] == [True, False]
+    assert told(needs.secret(Objects(), NS, "fairlead-releases", ["a"]), "ok")
     refused = Objects(refused=[kinds.SECRET])
     assert "may not be read" in told(needs.secret(refused, NS, "fairlead-storage", ["a"]), "cannot tell")
 

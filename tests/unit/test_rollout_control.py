@@ -7,6 +7,7 @@ import pytest
 
 from fairlead.adapters.memory_branch import MemoryBranch
 from fairlead.errors import CountsMissingError, ReleaseConflictError
+from fairlead.rollout.quality import Quality
 from fairlead.rollout.telemetry import Telemetry
 from fairlead.rollout.watch import Watch
 from tests.unit.rollout_world import MODEL, World, first_files
@@ -263,6 +264,49 @@ def test_counters_that_are_away_at_the_start_are_waited_for(world):
     watch.run(stop)
     labels = {"environment": "dev", "model": MODEL}
     assert watch.telemetry.registry.get_sample_value("fairlead_rollout_stage", {**labels, "stage": "idle"}) == 1
+
+
+def test_where_labels_decide_and_none_come_a_person_is_asked_at_the_deadline():
+    world = World(MemoryBranch(first_files(quality={"margin": 0.02})))
+    world.hour()
+    world.start()
+    [*_, look] = world.until("asked")
+    assert look.release.stage == "shadow"
+    assert "labels" in look.release.waiting
+
+
+def test_labels_that_say_worse_roll_back_and_those_that_say_not_worse_let_it_go_on():
+    for verdict, result in (("worse", "rolled_back"), ("not_worse", "advanced")):
+        world = World(MemoryBranch(first_files(quality={"margin": 0.02})))
+        found = Quality(verdict, 2000, 0.1, 0.1, 0.02, 5.0, 5.0)
+        world.controller = world.another(quality=lambda release, spec, found=found: found)
+        world.hour()
+        world.start()
+        world.until(result)
+
+
+def test_what_a_look_saw_and_did_is_in_the_metrics(world):
+    world.hour()
+    world.start()
+    watch = Watch(world.controller, Telemetry("dev"))
+
+    def value(name, **labels):
+        return watch.telemetry.registry.get_sample_value(name, {"environment": "dev", "model": MODEL, **labels})
+
+    for _ in range(25):
+        world.window()
+        world._release = world.controller.place(MODEL).release
+        watch.look_at_all()
+    assert value("fairlead_rollout_decisions_total", result="advanced") == 1
+    assert value("fairlead_rollout_stage", stage="canary") == 1
+    assert value("fairlead_rollout_candidate_weight_ratio") == 0.05
+    assert value("fairlead_rollout_log_evidence", signal="errors", of="no_harm") is not None
+    assert value("fairlead_rollout_log_evidence_threshold", signal="hard_stop", of="harm") > 5
+    assert value("fairlead_rollout_last_look_timestamp_seconds") == world.now.timestamp()
+    assert value("fairlead_rollout_metrics_unavailable") == 0
+    world.counters.away = True
+    watch.look_at_all()
+    assert value("fairlead_rollout_metrics_unavailable") == 1
 
 
 # What persons do to the file
