@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = "records"
 COMPACT_EVERY = 200
-"""Commits, each of which leaves a file; then the files of a day become one."""
+"""Files of a day, one of each commit; then they become one, and again when the next day begins."""
 VACUUM_HOURS = 24
 """How long a file that no version needs stays for readers that are under way."""
 CONFIGURATION = {"delta.logRetentionDuration": "interval 2 hours"}
@@ -174,15 +174,22 @@ class _ModelTable:
         wanted = None if day is None else [("day", "=", day)]
         return [(_day_of(uri), uri) for uri in self._handle.file_uris(file_pruning_predicate=wanted)]
 
+    def _days_over(self, days: set[str]) -> set[str]:
+        """Days before one that begins with this commit, as far as this process knows them."""
+        newest = max(days)
+        begins = newest not in self._commits and any(day < newest for day in self._commits)
+        return {day for day in self._commits if begins and day < newest}
+
     def _tidy(self, handle: "DeltaTable", days: set[str]) -> None:
-        """Make one file of many, now and then; another writer's commit in between puts it off."""
+        """Make one file of many: where there are enough, and of a day that is over; another writer puts it off."""
         from deltalake.exceptions import CommitFailedError
 
+        over = self._days_over(days)
         for day in days:
-            self._commits[day] = self._commits.get(day, 0) + 1
-        due = [day for day, commits in self._commits.items() if commits >= COMPACT_EVERY]
+            self._commits[day] = self._commits[day] + 1 if day in self._commits else len(self._files(day))
+        due = [day for day, files in self._commits.items() if files >= COMPACT_EVERY or (day in over and files > 1)]
         for day in due:
-            del self._commits[day]
+            self._commits[day] = 1
             try:
                 handle.optimize.compact([("day", "=", day)])
             except CommitFailedError:

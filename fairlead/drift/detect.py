@@ -10,6 +10,7 @@ from fairlead.drift._base import Column, Evidence
 from fairlead.drift.correction import holm
 from fairlead.drift.engine import Columns, Compared, Engine, OwnEngine
 from fairlead.drift.sample import Sample, match, newest_of_each_entity
+from fairlead.drift.usual import Floors
 from fairlead.errors import DriftError
 
 Kind = Literal["input", "feature", "prediction"]
@@ -34,6 +35,8 @@ class Rule:
     numbers: Sequence[str] = OF_NUMBERS
     """Tests of a column of numbers."""
     categories: Sequence[str] = OF_CATEGORIES
+    usual: Floors = field(default_factory=dict)
+    """Effects that single windows of the reference show too, by column and test: they must be exceeded."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def detect(
     if pair.unmatched > rule.most_unmatched:
         told = f"{pair.unmatched:.0%} of the rows are at hours of the week that the reference hardly has"
         return Detection("not enough data", told, *sizes)
-    tests = {name: _tests_of(pair.reference.columns[name], rule) for name in kinds}
+    tests = tests_of(pair.reference, list(kinds), rule)
     found = (engine or OwnEngine()).compare(Columns(pair.reference.columns, pair.window.columns), tests)
     if not any(item.evidence for item in found):
         return Detection("not enough data", "no column has values enough for a test", *sizes)
@@ -127,8 +130,9 @@ def alarm(verdicts: Sequence[Verdict], breaches: int, windows: int) -> bool:
     return judged.count("drift") >= breaches
 
 
-def _tests_of(values: Column, rule: Rule) -> Sequence[str]:
-    return rule.numbers if values.dtype.kind == "f" else rule.categories
+def tests_of(sample: Sample, columns: Sequence[str], rule: Rule) -> dict[str, Sequence[str]]:
+    """Column → its tests, by its type."""
+    return {name: rule.numbers if sample.columns[name].dtype.kind == "f" else rule.categories for name in columns}
 
 
 def _judged(tests: Sequence[Compared], kinds: Mapping[str, Kind], rule: Rule) -> list[Finding]:
@@ -137,7 +141,8 @@ def _judged(tests: Sequence[Compared], kinds: Mapping[str, Kind], rule: Rule) ->
     for column, name, found in tests:
         p_value = adjusted.get(f"{column} {name}")
         counts = found is not None and p_value is not None and p_value < rule.level
-        large = found is not None and abs(found.effect) >= rule.effects[name]
+        floor = max(rule.effects[name], rule.usual.get((column, name), 0.0))
+        large = found is not None and abs(found.effect) >= floor
         findings.append(Finding(column, kinds[column], name, found, p_value, counts and large))
     return findings
 

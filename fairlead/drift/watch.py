@@ -1,15 +1,17 @@
 """One version over its last windows: a verdict a window and kind, and an alarm where enough of them show drift."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from fairlead.drift.detect import Detection, Kind, Rule, Verdict, alarm, detect
+from fairlead.drift.detect import Detection, Kind, Rule, Verdict, alarm, detect, newest_per_week, tests_of
 from fairlead.drift.engine import Engine
 from fairlead.drift.reference import SCORES
 from fairlead.drift.sample import Sample
+from fairlead.drift.usual import usual_effects
 from fairlead.drift.windows import Window
 from fairlead.packaging.signature import Signature
 from fairlead.spec.drift import DriftSpec
@@ -105,10 +107,15 @@ def watch(
     Raises:
         DriftError: the columns are not those of the reference, or the engine failed.
     """
+    rule = _rule(reference, signature, spec, zone)
     kinds = []
     for kind in KINDS:
         detections = [
-            (window, _detect(kind, reference, sample, signature, spec, zone, engine)) for window, sample in samples
+            (
+                window,
+                _detect(kind, reference, sample, columns_by_kind(signature, sample, spec)[kind], rule, zone, engine),
+            )
+            for window, sample in samples
         ]
         kinds.append(_kind_report(kind, detections, spec))
     looked_up = [item.name for item in signature.looked_up if item.kind == "number"]
@@ -121,14 +128,8 @@ def watch(
     )
 
 
-def _detect(
-    kind: Kind, reference: Sample, sample: Sample, signature: Signature, spec: DriftSpec, zone: str, engine: Engine
-) -> Detection:
-    names = columns_by_kind(signature, sample, spec)[kind]
-    if not len(sample):
-        return Detection("not enough data", "no records", 0, 0)
-    if not names:
-        return Detection("not enough data", "no column of this kind is recorded", len(sample), 0)
+def _rule(reference: Sample, signature: Signature, spec: DriftSpec, zone: str) -> Rule:
+    """When a difference counts, with what is usual in the reference."""
     rule = Rule(
         level=spec.level / len(KINDS),
         effects=spec.effects.model_dump(),
@@ -137,6 +138,20 @@ def _detect(
         numbers=spec.numbers,
         categories=spec.categories,
     )
+    if not spec.usual:
+        return rule
+    single = newest_per_week(reference)
+    families = [tests_of(single, names, rule) for names in columns_by_kind(signature, reference, spec).values()]
+    return replace(rule, usual=usual_effects(single, families, spec.window, zone))
+
+
+def _detect(
+    kind: Kind, reference: Sample, sample: Sample, names: Sequence[str], rule: Rule, zone: str, engine: Engine
+) -> Detection:
+    if not len(sample):
+        return Detection("not enough data", "no records", 0, 0)
+    if not names:
+        return Detection("not enough data", "no column of this kind is recorded", len(sample), 0)
     return detect(reference, sample, dict.fromkeys(names, kind), rule, zone, engine=engine)
 
 

@@ -47,6 +47,9 @@ class DriftSpec(Spec):
     level: float = Field(default=0.05, gt=0, lt=0.5)
     """Chance that a window without a change counts as drift, over all columns and kinds together."""
     effects: EffectsSpec = EffectsSpec()
+    usual: bool = True
+    """An effect must also exceed what 95% of the windows of the reference show: days differ from each other. Known
+    only if the reference has eight windows or more."""
     min_rows: int = Field(default=200, ge=50)
     """Of a window, one row an entity; with fewer the verdict is "not enough data"."""
     max_unmatched: float = Field(default=0.2, ge=0, le=1)

@@ -137,8 +137,34 @@ def test_the_files_of_a_day_become_one_now_and_then(tmp_path: Path, monkeypatch:
     assert len(ids(DeltaRecords(str(tmp_path)))) == 12
     uris = delta_records._ModelTable(f"{tmp_path}/records/m")
     assert uris._open() is not None
-    assert len(uris._files(None)) == 3
+    assert len(uris._files(None)) == 4
     assert store.add("m", [event("3")]) == 0
+
+
+def files_of(root: Path, day: date) -> int:
+    from deltalake import DeltaTable
+
+    return len(DeltaTable(str(root / "records" / "m")).file_uris([("day", "=", day.isoformat())]))
+
+
+def test_the_files_of_a_day_become_one_when_the_next_begins(tmp_path: Path):
+    store = DeltaRecords(str(tmp_path))
+    for number in range(5):
+        store.add("m", [event(str(number))])
+    assert files_of(tmp_path, DAY) == 5
+    store.add("m", [event("next", day=NEXT)])
+    assert files_of(tmp_path, DAY) == 1
+    store.add("m", [event("late"), event("next 2", day=NEXT)])
+    assert files_of(tmp_path, DAY) == 2
+    assert len(ids(store)) == 8
+
+
+def test_files_that_a_process_before_left_count_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(delta_records, "COMPACT_EVERY", 6)
+    for number in range(5):
+        DeltaRecords(str(tmp_path)).add("m", [event(str(number))])
+    DeltaRecords(str(tmp_path)).add("m", [event("last")])
+    assert files_of(tmp_path, DAY) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path):

@@ -305,6 +305,30 @@ def test_what_a_killed_collector_acknowledged_is_kept_and_nothing_is_kept_twice(
     assert set(spooled) <= set(kept)
 
 
+def test_two_collectors_of_one_table_keep_each_event_once_also_when_one_is_killed(tmp_path: Path):
+    first, second = Collectors(tmp_path), Collectors(tmp_path)
+    for collectors in (first, second):
+        collectors.start()
+    batches = [[event(f"{number}") for number in range(start, start + 10)] for start in range(0, 60, 5)]
+
+    def post(collectors: Collectors) -> None:
+        for batch in batches:
+            with suppress(httpx.TransportError):
+                assert collectors.post(b"[" + b",".join(batch) + b"]", BATCH).status_code in (202, 503)
+
+    threads = [threading.Thread(target=post, args=(collectors,)) for collectors in (first, second)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: (first.tables / "records" / "m").exists() and len(first.kept()) >= 20)
+    second.end(signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    for batch in batches:  # whatever was refused for a while comes again
+        assert first.post(b"[" + b",".join(batch) + b"]", BATCH).status_code == 202
+    assert first.kept() == sorted(str(number) for number in range(65))
+    first.end(signal.SIGKILL)
+
+
 class Judge(BaseHTTPRequestHandler):
     """Answers as the test says, and remembers what it took."""
 

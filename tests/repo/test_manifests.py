@@ -134,7 +134,7 @@ def test_every_container_is_restricted_and_bounded_and_its_image_is_chosen_by_th
         assert security["allowPrivilegeEscalation"] is False
         assert security["capabilities"] == {"drop": ["ALL"]}
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["image"] in ("fairlead/serving", "fairlead/pipeline")
+        assert container["image"] in ("fairlead/serving", "fairlead/pipeline", "fairlead/monitoring")
         if path.name != "serving-runtime.yaml":  # those of its container come from each model's scale
             assert set(container["resources"]) == {"requests", "limits"}
 

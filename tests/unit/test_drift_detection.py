@@ -1,5 +1,7 @@
 """Windows against a reference: comparable rows, one verdict, few false alarms."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from fairlead.drift.detect import Rule, alarm, detect
 from fairlead.drift.sample import Sample, match, newest_of_each_entity
+from fairlead.drift.usual import usual_effects
 from fairlead.errors import DriftError
 
 HOUR = np.timedelta64(1, "h")
@@ -163,3 +166,41 @@ def test_a_matched_reference_has_the_hours_of_the_window(seed, weeks, rows):
 )
 def test_an_alarm_needs_three_of_the_last_five_windows(verdicts, wanted):
     assert alarm(verdicts, breaches=3, windows=5) is wanted
+
+
+def days_apart(draw, days, per_hour=4, spread=0.5, shift=0.0):
+    """Rows whose speed has a level of its own each day, as weather has."""
+    hours = np.repeat(np.arange(days * 24), per_hour)
+    level = draw.normal(0, spread, days)[hours // 24]
+    entities = np.array([f"N{number}" for number in range(len(hours))], dtype=object)
+    speed = draw.standard_normal(len(hours)) + level + shift
+    return Sample(START + hours * HOUR, entities, {"speed": speed})
+
+
+def days_of_drift(shift, usual, seed):
+    """Of twenty."""
+    draw = np.random.default_rng(seed)
+    whole = days_apart(draw, 90)
+    reference, rule = whole.take(np.flatnonzero(whole.at < START + 70 * 24 * HOUR)), Rule()
+    if usual:
+        rule = Rule(usual=usual_effects(reference, [{"speed": ("ks", "missing")}], timedelta(days=1), ZONE))
+    found = []
+    for number in range(70, 90):
+        start = START + number * 24 * HOUR
+        day = whole.take(np.flatnonzero((whole.at >= start) & (whole.at < start + 24 * HOUR)))
+        moved = Sample(day.at, day.entities, {"speed": day.columns["speed"] + shift})
+        least = Rule(usual=rule.usual, least_rows=50)
+        found.append(detect(reference, moved, {"speed": "feature"}, least, ZONE).verdict)
+    return found.count("drift")
+
+
+def test_days_that_differ_from_each_other_anyway_are_no_drift_and_a_shift_beyond_that_is():
+    seeds = (11, 12, 13, 14)
+    assert sum(days_of_drift(0.0, False, seed) for seed in seeds) >= 40
+    assert sum(days_of_drift(0.0, True, seed) for seed in seeds) <= 10
+    assert sum(days_of_drift(2.0, True, seed) for seed in seeds) >= 72
+
+
+def test_what_is_usual_is_not_known_from_a_few_windows():
+    draw = np.random.default_rng(1)
+    assert usual_effects(days_apart(draw, 5), [{"speed": ("ks",)}], timedelta(days=1), ZONE) == {}

@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper
 
+from fairlead.drift.reference import read_reference, write_reference
 from fairlead.errors import BundleError, HomeError
 from fairlead.features.lookup import LookupPlan, LookupView
 from fairlead.features.training_set import TrainingSet
 from fairlead.lineage.digest import hash_file, hash_json
-from fairlead.packaging.bundle import BUNDLE_FILE, MODEL_FILE, load_bundle, release_bundle
+from fairlead.packaging.bundle import BUNDLE_FILE, MODEL_FILE, REFERENCE_FILE, load_bundle, release_bundle
 from fairlead.packaging.export import export
 from fairlead.packaging.package import SMOKE_SCRIPT, package
 from fairlead.packaging.parity import Parity, measure_parity
@@ -59,6 +62,33 @@ def copy(packaged: Packaged, tmp_path: Path) -> Path:
     return Path(shutil.copytree(packaged.folder, tmp_path / "copy"))
 
 
+def test_the_rows_that_records_are_compared_with_are_those_of_all_periods_with_their_scores(packaged: Packaged):
+    reference = read_reference(packaged.folder, load_bundle(packaged.folder))
+    assert len(reference) == len(packaged.data.rows)
+    assert set(reference.columns) == {*packaged.record.signature.names, "score"}
+    session = ScoringSession.open(packaged.folder)
+    matrix = packaged.record.signature.matrix(as_columns(packaged.data.rows, packaged.record.signature))
+    np.testing.assert_allclose(reference.columns["score"], session.scores(matrix), atol=1e-6)
+
+
+def test_no_personal_value_is_among_them(packaged: Packaged, tmp_path: Path):
+    record = packaged.record
+    signature = record.signature.model_copy(update={"personal": {"carrier": "pseudonymise"}})
+    example_rows = packaged.data.rows
+    matrix = signature.matrix(as_columns(example_rows, signature))
+    write_reference(
+        tmp_path,
+        signature,
+        at=example_rows["event_timestamp"].dt.tz_localize(None).to_numpy(),
+        entities=example_rows["carrier"].to_numpy(object),
+        matrix=matrix,
+        scores=matrix[:, 0],
+    )
+    rows = pq.read_table(tmp_path / REFERENCE_FILE)
+    assert "carrier" not in rows.column_names
+    assert rows.schema.field("_entity").type == pa.int64()
+
+
 def edit(folder: Path, **changed: Any) -> None:
     path = folder / BUNDLE_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
@@ -80,7 +110,7 @@ def test_a_package_says_what_it_is_and_what_it_was_made_from(packaged: Packaged)
     assert bundle.signature == packaged.record.signature
     assert (bundle.tables, bundle.as_of) == ({"trips/clean/trips": 0}, example.AS_OF.isoformat())
     assert bundle.spec_digest == hash_json(example.model().model_dump(mode="json"))
-    assert bundle.files == {MODEL_FILE: hash_file(packaged.folder / MODEL_FILE)}
+    assert bundle.files == {name: hash_file(packaged.folder / name) for name in (MODEL_FILE, REFERENCE_FILE)}
 
 
 def test_a_package_says_how_its_features_are_read_online(packaged: Packaged, tmp_path: Path):
