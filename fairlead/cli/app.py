@@ -84,11 +84,12 @@ def demo(
     home: Home = HOME,
     as_of: AsOf = DEFAULT_AS_OF,
     days: Annotated[int, typer.Option(min=1, help="Days after --as-of whose flights the endpoint is asked about.")] = 2,
+    month: Annotated[bool, typer.Option(help="Live through the month after --as-of, with watch and brakes.")] = True,
 ) -> None:
     """Run the whole loop on a year of flights: data, features, model, endpoint, report."""
     from fairlead.cli.runs import run_demo
 
-    accepted = run_demo("flight-delay", home, as_of.date(), days, _console())
+    accepted = run_demo("flight-delay", home, as_of.date(), days, month, _console())
     raise typer.Exit(0 if accepted else REFUSED)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fairlead.lineage.record import Plan
 
 
-def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> bool:
+def run_demo(name: str, home: Path, day: date, days: int, a_month: bool, console: Console) -> bool:
     """The whole loop; returns whether the model was accepted."""
     with lock_home(home):
         console.print(f"[bold]Fairlead[/] runs the loop on a year of flights, as if it were {day}\n", highlight=False)
@@ -33,7 +33,7 @@ def run_demo(name: str, home: Path, day: date, days: int, console: Console) -> b
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
-                month = flow.month(version)
+                month = flow.month(version) if a_month else None
             path, summary = flow.report(version, record, docs, result, month)
         _print_end(path, summary, record.refusals, console)
         if champion != version:

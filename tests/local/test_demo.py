@@ -28,7 +28,8 @@ def test_every_step_is_one_line_with_its_time(first):
     assert [line[2:26].strip() for line in lines if line] == [
         "Ingest tables", "Validate tables", "Build features", "Build training set", "Train model", "Package model",
         "Evaluate model", "Register model", "Ingest tables", "Validate tables", "Build features",
-        "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Write the report",
+        "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Live through a month",
+        "Write the report",
     ]  # fmt: skip
     assert all(" s  " in line for line in lines if line)
 
@@ -57,6 +58,15 @@ def test_the_endpoint_answers_what_was_scored_offline(summary):
     assert replay["roc_auc"] > 0.55
 
 
+def test_the_month_after_is_watched_and_what_is_found_acted_on(summary):
+    month = summary["month"]
+    watched, alone = (
+        next(item for item in month["policies"] if item["name"] == name) for name in ("platform", "static")
+    )
+    assert watched["retrainings"]
+    assert watched["mean"] > alone["mean"]
+
+
 def test_the_model_beats_what_a_caller_knows_alone(summary):
     [auc] = [item["value"] for item in summary["evaluation"]["metrics"] if item["name"] == "roc_auc"]
     baselines = [item["value"] for item in summary["evaluation"]["baselines"] if item["metric"] == "roc_auc"]
@@ -77,10 +87,10 @@ def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summar
     models = checkout.models()
     again = checkout.run(*DEMO)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert again.stdout.count("unchanged, reused") == 13
+    assert again.stdout.count("unchanged, reused") == 14
     after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
-    assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
-        key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")
+    assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "month", "registry")} == {
+        key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "month", "registry")
     }
     assert checkout.models() == models
 
