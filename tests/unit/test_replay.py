@@ -143,6 +143,14 @@ def test_a_retraining_that_fails_three_times_backs_off(
     assert {day.version for day in days} == {"2024-03-20"}
 
 
+def test_rows_are_chosen_by_a_column_that_is_there() -> None:
+    assert set(example.year().where("origin", ("JFK",)).rows["origin"]) == {"JFK"}
+    with pytest.raises(TrainingError, match="no row has origin in LGA"):
+        example.year().where("origin", ("LGA",))
+    with pytest.raises(TrainingError, match=r"no column .orgin..*origin"):
+        example.year().where("orgin", ("LGA",))
+
+
 def test_policies_by_the_calendar() -> None:
     first, last = date(2013, 3, 1), date(2013, 12, 31)
     assert sorted(month_starts(first, last)) == [date(2013, month, 1) for month in range(4, 13)]
