@@ -87,7 +87,7 @@ def test_nothing_sees_a_future_that_was_planted(lived: list[Day], models: Path, 
     later = rows["label_known_at"] > cut
     rows.loc[later, "label"] = 1 - rows.loc[later, "label"]
     rows.loc[rows["event_timestamp"] >= cut, example.example.FEATURES] = -1000.0
-    again = platform(tmp_path / "walk", tmp_path / "models", rows).days(FIRST, day)
+    again = platform(tmp_path / "walk", tmp_path / "models", rows).days(FIRST, day + timedelta(days=1))[:-1]
     before = [item for item in lived if item.day <= day]
     assert _without_places(again) == _without_places(before)
     for mine, theirs in ((again[0], before[0]), (again[-1], before[-1])):
@@ -149,6 +149,11 @@ def test_rows_are_chosen_by_a_column_that_is_there() -> None:
         example.year().where("origin", ("LGA",))
     with pytest.raises(TrainingError, match=r"no column .orgin..*origin"):
         example.year().where("orgin", ("LGA",))
+
+
+def test_nothing_is_retrained_on_the_last_evening(lived: list[Day], models: Path, tmp_path: Path) -> None:
+    day = retrained(lived)[0][0]
+    assert platform(tmp_path, models).days(FIRST, day)[-1].retraining is None
 
 
 def test_policies_by_the_calendar() -> None:
