@@ -100,12 +100,22 @@ def demo(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="All of it in less time: fewer days, fewer trials.")] = False,
+    month: Annotated[
+        bool | None,
+        typer.Option(
+            "--month/--no-month",
+            help="Live through the month after --as-of, with watch and brakes.  [default: yes, with --quick no]",
+        ),
+    ] = None,
 ) -> None:
     """Run the whole loop on a year of flights: data, features, model, endpoint, canary, report."""
     from fairlead.cli.runs import run_demo
 
     day = as_of or (QUICK_AS_OF if quick else DEFAULT_AS_OF)
-    accepted = run_demo("flight-delay", home, day.date(), days or (1 if quick else 2), _console(), quick=quick)
+    a_month = not quick if month is None else month
+    accepted = run_demo(
+        "flight-delay", home, day.date(), days or (1 if quick else 2), _console(), quick=quick, a_month=a_month
+    )
     raise typer.Exit(0 if accepted else REFUSED)
 
 

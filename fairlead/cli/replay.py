@@ -1,6 +1,7 @@
 """`fairlead replay`: a range of days lived through again."""
 
 import sys
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,7 +49,8 @@ def replay(
         plan = make_plan(
             (home / "replay-year").resolve(), repo, spec, dataset, first.date(), last.date(), _where(where)
         )
-        found = run_replay(plan, lambda text: status.update(f"replay  [dim]{text}[/]"))
+        with warnings.catch_warnings(record=True):  # of libraries about each other
+            found = run_replay(plan, lambda text: status.update(f"replay  [dim]{text}[/]"))
         picture = _write(found, plan.folder)
     if json_output:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")

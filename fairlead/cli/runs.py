@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from fairlead.spec import ModelSpec
 
 
-def run_demo(name: str, home: Path, day: date, days: int, console: Console, *, quick: bool = False) -> bool:
+def run_demo(
+    name: str, home: Path, day: date, days: int, console: Console, *, quick: bool = False, a_month: bool = True
+) -> bool:
     """The whole loop; returns whether the model was accepted."""
     with lock_home(home):
         console.print(f"[bold]Fairlead[/] runs the loop on a year of flights, as if it were {day}\n", highlight=False)
@@ -37,7 +39,7 @@ def run_demo(name: str, home: Path, day: date, days: int, console: Console, *, q
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
                 canary = flow.canary(version, result)
-                month = flow.month(version)
+                month = flow.month(version) if a_month else None
             path, summary = flow.report(version, record, docs, result, canary, month)
         _print_end(path, summary, record.refusals, console)
         if champion != version:

@@ -16,7 +16,7 @@ from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.kfp import LocalPipelines, StepEvent
 from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
-from fairlead.demo.month import live_through, told
+from fairlead.demo.month import live_through, lived_through, told
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
@@ -173,10 +173,14 @@ class Flow:
         """Live through the month after the run, with the watch and the brakes."""
         champion = (version.version, self.as_of, self._bundle(version))
         home = self.home / "replay-year"
+        before = lived_through(self.repo, home, version.version, self.as_of.astimezone(self._zone).date())
+        if before is not None:
+            self._step("month", "Live through a month", lambda: None, cached=True)
+            return before
         return self._step(
             "month",
             "Live through a month",
-            lambda: live_through(self.settings, home, self.model, self.dataset, champion),
+            lambda: live_through(self.repo, home, self.model, self.dataset, champion),
             detail=told,
         )
 
@@ -267,6 +271,10 @@ class Flow:
             ),
         )
 
+    @property
+    def _zone(self) -> ZoneInfo:
+        return ZoneInfo(self.dataset.timezone)
+
     def _bundle(self, version: RegisteredVersion) -> Path:
         return open_bundles(self.settings.bundles_uri).folder(version.model, version.version)
 
@@ -284,7 +292,7 @@ class Flow:
             ]
         else:
             first = []
-        day = self.as_of.astimezone(ZoneInfo(self.dataset.timezone)).date()
+        day = self.as_of.astimezone(self._zone).date()
         later = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         commands = [
             *first,

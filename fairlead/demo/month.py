@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from fairlead.lineage.code import code_version
 from fairlead.replay.result import Comparison
+from fairlead.report.summary import write_whole
 from fairlead.spec import DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from fairlead.settings import Settings
-
 DAYS = 30
+RESULT_FILE = "month.json"
 
 
 def live_through(
-    settings: "Settings",
+    repo: Path,
     home: Path,
     model: ModelSpec,
     dataset: DatasetSpec,
@@ -28,8 +28,8 @@ def live_through(
     What is retrained stays in the replay's folder: the registry is for models of today.
 
     Args:
-        settings: where the tables are.
-        home: for what the replay keeps; repeated, it is read from there.
+        repo: the checkout.
+        home: for all that the replay keeps, tables of its own included; repeated, it is read from there.
         model: the champion's spec.
         dataset: its rows'.
         champion: version, the instant of its run, and its bundle.
@@ -43,14 +43,15 @@ def live_through(
     from fairlead.replay.walk import Platform, Scheduled, Walk
     from fairlead.replay.year import open_year
     from fairlead.retraining.desk import Desk
+    from fairlead.settings import laptop
 
     version, as_of, bundle = champion
     first = as_of.astimezone(ZoneInfo(dataset.timezone)).date()
     last, spec = first + timedelta(days=DAYS - 1), without_search(model)
     split = spec.split
     before = timedelta(days=split.train_days + split.validation_days + split.test_days)
-    year = open_year(settings, home, spec, dataset, first - before, last)
-    folder = home / "month" / f"{version}-{first}-{code_version(settings.repo)}"
+    year = open_year(laptop(home, repo), home, spec, dataset, first - before, last)
+    folder = _folder(repo, home, version, first)
     trainer = Trainer(year, spec, dataset, folder, folder.name)
     served = Trained(version=version, as_of=as_of, folder=bundle, accepted=True, reasons=(), test_roc_auc=0.0)
     log, records = MemoryLog(), DeltaRecords(str(folder))
@@ -61,7 +62,7 @@ def live_through(
         result("static", alone.days(first, last, served), year, "week"),
         result("platform", lived, year, "week"),
     )
-    return Comparison(
+    found = Comparison(
         model=spec.name,
         first=first,
         last=last,
@@ -72,6 +73,18 @@ def live_through(
         decay=spec.performance.decay,
         novelty=spec.retraining.novelty,
     )
+    write_whole(folder / RESULT_FILE, [found.model_dump_json()])
+    return found
+
+
+def lived_through(repo: Path, home: Path, version: str, first: date) -> Comparison | None:
+    """What `live_through` found, if it has."""
+    file = _folder(repo, home, version, first) / RESULT_FILE
+    return Comparison.model_validate_json(file.read_bytes()) if file.exists() else None
+
+
+def _folder(repo: Path, home: Path, version: str, first: date) -> Path:
+    return home / "month" / f"{version}-{first}-{code_version(repo)}"
 
 
 def told(found: Comparison) -> str:

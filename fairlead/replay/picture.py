@@ -55,7 +55,7 @@ def _quality(found: Comparison) -> "AnyChart":
         color=alt.Color("policy:N", scale=scale, legend=legend),
         shape=alt.Shape("policy:N", scale=shapes, legend=legend),
     )
-    return alt.layer(_retrainings(found), base.mark_line(strokeWidth=1.5), base.mark_point()).properties(
+    return alt.layer(_retrainings(found, labels=False), base.mark_line(strokeWidth=1.5), base.mark_point()).properties(
         width=WIDTH, height=190
     )
 
@@ -91,15 +91,15 @@ def _watched(
     y = alt.Y("y:Q", title=title, axis=_fixed(form, tickCount=4))
     line = alt.Chart(alt.InlineData(values=values)).mark_line(strokeWidth=1.5).encode(x=x, y=y)
     rule = alt.Chart(alt.InlineData(values=[{"y": threshold}])).mark_rule(strokeDash=[4, 3]).encode(y=y)
-    return alt.layer(_retrainings(found), rule, line).properties(width=WIDTH, height=100)
+    return alt.layer(_retrainings(found, labels=labels), rule, line).properties(width=WIDTH, height=100)
 
 
-def _retrainings(found: Comparison) -> "alt.Chart":
+def _retrainings(found: Comparison, *, labels: bool) -> "alt.Chart":
     import altair as alt
 
     values = [{"day": f"{item.version}T00:00:00Z"} for item in found.policy("platform").retrainings if item.version]
     rules = alt.Chart(alt.InlineData(values=values)).mark_rule(color=theme.TEAL, strokeWidth=1.5, opacity=0.7)
-    placed: alt.Chart = rules.encode(x=_days(found, labels=False))
+    placed: alt.Chart = rules.encode(x=_days(found, labels=labels))
     return placed
 
 

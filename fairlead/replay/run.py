@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -147,6 +148,7 @@ def _trainer(plan: ReplayPlan) -> Trainer:
 def _prepare(parent: int) -> None:
     """A worker has one core, and ends with its parent: two that write one walk would garble it."""
     os.environ.update({"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", RUNNER_PID: str(parent)})
+    warnings.simplefilter("ignore")
     end_with_runner()
 
 

@@ -188,14 +188,14 @@ class Walk:
         with self.file.open("ab") as file:
             file.truncate(_whole(self.file.read_bytes()))
             while day <= last:
-                found = self._live(day, champion)
+                found = self._live(day, champion, is_last=day == last)
                 file.write(found.model_dump_json().encode() + b"\n")
                 file.flush()
                 lived.append(found)
                 champion, day = found.champion, day + timedelta(days=1)
         return lived
 
-    def _live(self, day: date, champion: Trained) -> Day:
+    def _live(self, day: date, champion: Trained, *, is_last: bool) -> Day:
         session = _session(champion)
         rows = self.trainer.year.asked_on(day)
         matrix = session.bundle.signature.matrix(as_columns(rows, session.bundle.signature))
@@ -205,7 +205,9 @@ class Walk:
         self._begun = 0
         if self.records is not None and len(rows):
             self.records.add(name, events(rows, session, matrix, scores))
-        signals, done, following = self.policy.evening(day, champion)
+        # What would be trained on the last evening would answer nobody.
+        nothing = None, None, champion
+        signals, done, following = nothing if is_last else self.policy.evening(day, champion)
         decay = signals.decay if signals else None
         return Day(
             day=day,

@@ -25,6 +25,7 @@ from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
 from fairlead.settings import Settings
 from fairlead.spec import DatasetSpec, ModelSpec
+from fairlead.spec.dataset import did_you_mean
 from fairlead.spec.model import SplitSpec
 from fairlead.tables.clean import write_clean
 from fairlead.tables.ingest import fingerprints, ingest
@@ -53,8 +54,10 @@ class Year:
         """The rows that hold one of some values.
 
         Raises:
-            TrainingError: none does.
+            TrainingError: none does, or there is no such column.
         """
+        if column not in self.rows:
+            raise TrainingError(f"rows have no column {column!r}" + did_you_mean(column, list(self.rows.columns)))
         kept = self.rows[self.rows[column].isin(values)].reset_index(drop=True)
         if kept.empty:
             raise TrainingError(f"no row has {column} in {', '.join(values)}")

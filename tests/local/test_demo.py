@@ -29,6 +29,7 @@ def test_every_step_is_one_line_with_its_time(first):
         "Ingest tables", "Validate tables", "Build features", "Build training set", "Train model", "Package model",
         "Evaluate model", "Register model", "Ingest tables", "Validate tables", "Build features",
         "Publish features online", "Start the endpoint", "Ask the endpoint", "Promote", "Release on live requests",
+        "Live through a month",
         "Write the report",
     ]  # fmt: skip
     assert all(" s  " in line for line in lines if line)
@@ -56,6 +57,15 @@ def test_the_endpoint_answers_what_was_scored_offline(summary):
     assert replay["requests"] == replay["answered"] > 500
     assert replay["max_abs_difference"] <= 1e-6
     assert replay["roc_auc"] > 0.55
+
+
+def test_the_month_after_is_watched_and_what_is_found_acted_on(summary):
+    month = summary["month"]
+    watched, alone = (
+        next(item for item in month["policies"] if item["name"] == name) for name in ("platform", "static")
+    )
+    assert watched["retrainings"]
+    assert watched["mean"] > alone["mean"]
 
 
 def test_the_model_beats_what_a_caller_knows_alone(summary):
@@ -92,8 +102,8 @@ def test_a_second_run_reuses_all_steps_and_ends_the_same(checkout, first, summar
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("unchanged, reused") == 14
     after = json.loads((checkout.home / "report" / "summary.json").read_text(encoding="utf-8"))
-    assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")} == {
-        key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "registry")
+    assert {key: after[key] for key in ("data", "features", "evaluation", "bundle", "replay", "month", "registry")} == {
+        key: summary[key] for key in ("data", "features", "evaluation", "bundle", "replay", "month", "registry")
     }
     assert checkout.models() == models
 

@@ -87,7 +87,7 @@ def test_nothing_sees_a_future_that_was_planted(lived: list[Day], models: Path, 
     later = rows["label_known_at"] > cut
     rows.loc[later, "label"] = 1 - rows.loc[later, "label"]
     rows.loc[rows["event_timestamp"] >= cut, example.example.FEATURES] = -1000.0
-    again = platform(tmp_path / "walk", tmp_path / "models", rows).days(FIRST, day)
+    again = platform(tmp_path / "walk", tmp_path / "models", rows).days(FIRST, day + timedelta(days=1))[:-1]
     before = [item for item in lived if item.day <= day]
     assert _without_places(again) == _without_places(before)
     for mine, theirs in ((again[0], before[0]), (again[-1], before[-1])):
@@ -141,6 +141,19 @@ def test_a_retraining_that_fails_three_times_backs_off(
     assert all(item.why == "the pipeline is broken" and not item.accepted for item in failed)
     assert read_state(walk.log.read("trip-delay")).failures == len(failed)
     assert {day.version for day in days} == {"2024-03-20"}
+
+
+def test_rows_are_chosen_by_a_column_that_is_there() -> None:
+    assert set(example.year().where("origin", ("JFK",)).rows["origin"]) == {"JFK"}
+    with pytest.raises(TrainingError, match="no row has origin in LGA"):
+        example.year().where("origin", ("LGA",))
+    with pytest.raises(TrainingError, match=r"no column .orgin..*origin"):
+        example.year().where("orgin", ("LGA",))
+
+
+def test_nothing_is_retrained_on_the_last_evening(lived: list[Day], models: Path, tmp_path: Path) -> None:
+    day = retrained(lived)[0][0]
+    assert platform(tmp_path, models).days(FIRST, day)[-1].retraining is None
 
 
 def test_policies_by_the_calendar() -> None:
