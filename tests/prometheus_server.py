@@ -1,8 +1,9 @@
-"""A Prometheus beside the tests: Debian's package, on loopback, with scrapes and rules a second apart."""
+"""A Prometheus and an Alertmanager beside the tests: Debian's packages, on loopback, with everything a second apart."""
 
 import json
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +106,93 @@ def prometheus_server(
             raise RuntimeError("prometheus must be on the PATH; Debian's package is prometheus") from None
     found = Prometheus(f"http://{HOST}:{port}", folder, process)
     try:
-        _wait(found)
+        _wait(found.url, process, folder / "prometheus.log")
         yield found
+    finally:
+        process.terminate()
+        process.wait(STOP_SECONDS)
+
+
+Alert = dict[str, Any]
+"""As Alertmanager sends it: `labels`, `annotations`, `status`, `startsAt`, `fingerprint` …"""
+
+
+class Inbox:
+    """What a webhook has received; all of it, and by alert what was told last."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert] = []
+        self._lock = threading.Lock()
+
+    def put(self, alerts: Sequence[Alert]) -> None:
+        """Take one delivery."""
+        with self._lock:
+            self.alerts += alerts
+
+    def now(self, status: str) -> dict[str, Alert]:
+        """The alerts of which the last word was `firing` or `resolved`: one of each name."""
+        with self._lock:
+            last = {alert["fingerprint"]: alert for alert in self.alerts}
+        return {alert["labels"]["alertname"]: alert for alert in last.values() if alert["status"] == status}
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, Inbox]]:
+    """A receiver on loopback: its address, and what it has received."""
+    inbox = Inbox()
+
+    class Desk(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            inbox.put(json.loads(self.rfile.read(int(self.headers["content-length"])))["alerts"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer((HOST, 0), Desk)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{server.server_port}", inbox
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def alertmanager_server(folder: Path, receiver: str) -> Iterator[str]:
+    """Run an Alertmanager that tells `receiver` of each alert and of its end; yields its `host:port`.
+
+    Args:
+        folder: exists; its own.
+        receiver: address of a webhook.
+
+    Raises:
+        RuntimeError: there is no `prometheus-alertmanager` on the PATH, or it does not become ready.
+    """
+    port = _free_port()
+    route = {"receiver": "webhook", "group_by": ["..."], "group_wait": "100ms", "group_interval": "500ms"}
+    config = {"route": route, "receivers": [{"name": "webhook", "webhook_configs": [{"url": receiver}]}]}
+    (folder / "alertmanager.yaml").write_text(yaml.safe_dump(config))
+    command = [
+        "prometheus-alertmanager",
+        f"--config.file={folder / 'alertmanager.yaml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={HOST}:{port}",
+        "--cluster.listen-address=",
+    ]
+    with (folder / "alertmanager.log").open("ab") as log:
+        try:
+            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        except FileNotFoundError:
+            raise RuntimeError(
+                "prometheus-alertmanager must be on the PATH; Debian's package is prometheus-alertmanager"
+            ) from None
+    try:
+        _wait(f"http://{HOST}:{port}", process, folder / "alertmanager.log")
+        yield f"{HOST}:{port}"
     finally:
         process.terminate()
         process.wait(STOP_SECONDS)
@@ -142,13 +229,13 @@ def _free_port() -> int:
         return port
 
 
-def _wait(server: Prometheus) -> None:
+def _wait(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     end = time.monotonic() + START_SECONDS
-    while server.process.poll() is None and time.monotonic() < end:
+    while process.poll() is None and time.monotonic() < end:
         try:
-            with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):
+            with urllib.request.urlopen(f"{url}/-/ready", timeout=5):
                 return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(POLL_SECONDS)
-    told = (server.folder / "prometheus.log").read_text(errors="replace")[-2000:]
-    raise RuntimeError(f"prometheus must be ready at {server.url} within {START_SECONDS} s, but was not:\n{told}")
+    told = log.read_text(errors="replace")[-2000:]
+    raise RuntimeError(f"a server must be ready at {url} within {START_SECONDS} s, but was not:\n{told}")

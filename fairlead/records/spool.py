@@ -22,6 +22,8 @@ WhenFull = Literal["drop_oldest", "refuse"]
 
 LOCK_FILE = "lock"
 WORKER_PREFIX = "worker-"
+POD_SPOOL_MIB = 64
+"""Of a server's pod; alerts know how full it is by it."""
 SEGMENTS = 16
 """In how many pieces a full spool is given up."""
 LARGEST_SEGMENT = 4 * 1024 * 1024

@@ -10,15 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from fairlead.errors import PipelineError
-from fairlead.render.argocd import ARGOCD, argocd_files
+from fairlead.render.alerts import Context
+from fairlead.render.argocd import ARGOCD, SETTINGS, argocd_files
+from fairlead.render.dashboards import DASHBOARDS, dashboard_files
 from fairlead.render.documents import MARK
 from fairlead.render.manifests import manifests
 from fairlead.render.manifests.tree import ROOT as MANIFESTS
 from fairlead.render.pipelines import pipeline_manifests
+from fairlead.render.rules import RULES, rule_files
 from fairlead.rollout.document import ReleaseDocument
-from fairlead.spec import DatasetSpec, ModelSpec
+from fairlead.spec import DatasetSpec, ModelSpec, load_model
 from fairlead.spec._base import Spec
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
+from fairlead.spec.load import load_document
 from fairlead.spec.platform import ClusterSettings, PlatformSpec
 from fairlead.spec.steps import StepsSpec
 
@@ -30,6 +34,8 @@ PLACES = (
     (COMPILED, "*.yaml", ""),
     (MANIFESTS, "**/*.yaml", MARK),
     (ARGOCD, "**/*.yaml", MARK),
+    (RULES, "**/*.yaml", MARK),
+    (DASHBOARDS, "*.json", ""),
 )
 """Where rendered files are, and how they begin."""
 SCHEMA_OF: dict[str, type[Spec]] = {
@@ -49,7 +55,7 @@ def render_all(repo: Path, *, write: bool) -> tuple[list[str], list[str]]:
     """Render everything; returns the files that are (or were) not up to date, and those that no spec makes any more,
     relative to the repository. Those are deleted."""
     compiled = pipelines(repo)
-    made = {**schemas(), **commands(), **compiled, **applied(repo, compiled.values())}
+    made = {**schemas(), **commands(), **compiled, **applied(repo, compiled.values()), **rules(repo)}
     stale, orphans = compare(repo, made)
     if write:
         mend(repo, made)
@@ -93,8 +99,22 @@ def applied(repo: Path, compiled: Iterable[str]) -> dict[Path, str]:
     Args:
         repo: the checkout.
         compiled: the pipelines, as the compiler wrote them.
+
+    Raises:
+        PipelineError: the library that writes dashboards is not installed.
     """
-    return {**manifests(repo), **pipeline_manifests(repo, compiled), **argocd_files(repo)}
+    dashboards = dashboard_files(_models(repo))
+    return {**manifests(repo), **dashboards, **pipeline_manifests(repo, compiled), **argocd_files(repo)}
+
+
+def rules(repo: Path) -> dict[Path, str]:
+    """Rules of a Prometheus that the operator does not run."""
+    context = Context(load_document(repo / SETTINGS, ClusterSettings).runbooks_url)
+    return rule_files(context, _models(repo))
+
+
+def _models(repo: Path) -> dict[str, ModelSpec]:
+    return {path.stem: load_model(path) for path in sorted((repo / "pipelines/models").glob("*.yaml"))}
 
 
 def schemas() -> Mapping[Path, str]:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fairlead.spec._base import Identifier, KebabName, Spec, parse_duration
 from fairlead.spec.retraining import RetrainingSpec
+from fairlead.spec.slo import SloSpec
 
 _ASK_AT = re.compile(r"(?P<column>[a-z][a-z0-9_]*)(\s*(?P<sign>[+-])\s*(?P<duration>\d+\s*[mhdw]))?")
 
@@ -347,3 +348,4 @@ class ModelSpec(Spec):
     serving: ServingSpec = ServingSpec()
     rollout: RolloutSpec = RolloutSpec()
     retraining: RetrainingSpec = RetrainingSpec()
+    slo: SloSpec = SloSpec()

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from fairlead.spec._base import KebabName, Spec
+from fairlead.spec.environment import Url
 
 _EXACT = re.compile(r"v?\d+(\.\d+)+([-+][0-9A-Za-z.+-]+)?")
 _GIT = re.compile(r"(https?://|ssh://|file:///)\S+|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+:\S+")
@@ -49,6 +50,16 @@ class ClusterSettings(Spec):
     """Which folders of manifests/envs this cluster runs."""
     platform: Names
     """Which components of manifests/platform/versions.yaml Argo CD brings. Leave out what the cluster has."""
+    runbooks: Url | None = None
+    """Where people read docs/runbooks, to which alerts link. Absent: in `repository`, as GitHub shows it."""
+
+    @property
+    def runbooks_url(self) -> str:
+        """The folder of runbooks, without a slash at its end."""
+        if self.runbooks is not None:
+            return self.runbooks.rstrip("/")
+        page = re.sub(r"^(ssh://)?git@([^:/]+)[:/]", r"https://\2/", self.repository).removesuffix(".git")
+        return f"{page}/blob/{self.revision}/docs/runbooks"
 
 
 class ComponentSpec(Spec):

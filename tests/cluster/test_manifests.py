@@ -48,7 +48,7 @@ def cluster() -> None:
 @pytest.fixture
 def repo(tmp_path: Path) -> Path:
     """A copy of what manifests are made of, and of the manifests."""
-    for folder in ("manifests", "pipelines/models"):
+    for folder in ("manifests", "pipelines/models", "argocd"):
         shutil.copytree(REPO / folder, tmp_path / folder)
     return tmp_path
 

@@ -98,7 +98,7 @@ def test_a_new_environment_and_a_new_model_are_a_folder(repo):
     made = everything(repo)
     whole = read(made[Path("manifests/envs/test/churn/kustomization.yaml")])
     assert whole["namespace"] == "fairlead-test"
-    assert whole["resources"] == ["../../../workloads/models/churn", "release.yaml"]
+    assert whole["resources"] == ["../../../workloads/models/churn", "prometheus-rule.yaml", "release.yaml"]
     assert read(made[Path("manifests/workloads/models/churn/http-route.yaml")])["metadata"]["name"] == "churn"
 
 

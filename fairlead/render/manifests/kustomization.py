@@ -43,7 +43,7 @@ def of_model(model: str, environment: EnvironmentSpec, images: ImagesSpec, scale
     return {
         **HEAD,
         "namespace": environment.namespace,
-        "resources": [f"../../../workloads/models/{model}", "release.yaml"],
+        "resources": [f"../../../workloads/models/{model}", "prometheus-rule.yaml", "release.yaml"],
         "images": [_image(SERVING_IMAGE, images.serving)],
         "replacements": _replacements(model),
         "patches": [

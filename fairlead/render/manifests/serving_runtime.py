@@ -1,5 +1,6 @@
 """The ServingRuntime: how our server runs in a pod, for every model and version."""
 
+from fairlead.records.spool import POD_SPOOL_MIB
 from fairlead.render.manifests.objects import (
     ENVIRONMENT_CONFIG,
     GRPC_CONTAINER_PORT,
@@ -19,7 +20,6 @@ DRAIN_SECONDS = 15
 """How long a pod that was told to leave still takes requests: until every proxy has learnt of it."""
 GRACE_SECONDS = 60
 """Until a pod is killed: the drain, the 30 s in which a server answers what it has, 5 s for its records, and some."""
-SPOOL_MIB = 64
 
 
 def serving_runtime() -> Object:
@@ -35,7 +35,7 @@ def serving_runtime() -> Object:
             "volumes": [
                 {"name": "models", "emptyDir": {}},
                 {"name": "tmp", "emptyDir": {}},
-                {"name": "spool", "emptyDir": {"sizeLimit": f"{4 * SPOOL_MIB}Mi"}},
+                {"name": "spool", "emptyDir": {"sizeLimit": f"{4 * POD_SPOOL_MIB}Mi"}},
             ],
         },
     )
@@ -65,7 +65,7 @@ def _container() -> Object:
         ],
         "env": [
             {"name": "FAIRLEAD_SPOOL_FOLDER", "value": "/var/lib/fairlead/spool"},
-            {"name": "FAIRLEAD_SPOOL_BYTES", "value": str(SPOOL_MIB * 2**20)},
+            {"name": "FAIRLEAD_SPOOL_BYTES", "value": str(POD_SPOOL_MIB * 2**20)},
             {"name": "FAIRLEAD_SPOOL_WHEN_FULL", "value": "drop_oldest"},
         ],
         "securityContext": RESTRICTED,

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fairlead.errors import SpecError
+from fairlead.render.argocd import SETTINGS
 from fairlead.render.documents import text_of
-from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, service
+from fairlead.render.manifests import external_secrets, kustomization, pod_disruption_budget, prometheus_rule, service
 from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.cron_job import WHY as WHY_SUSPENDED
 from fairlead.render.manifests.cron_job import train_job
@@ -19,12 +20,14 @@ from fairlead.render.manifests.service_account import service_account
 from fairlead.render.manifests.serving_runtime import serving_runtime
 from fairlead.rollout.file import FILE, mend_release
 from fairlead.rollout.serve import Arm
-from fairlead.spec import load_model
+from fairlead.spec import ModelSpec, load_model
 from fairlead.spec.environment import EnvironmentSpec, ImagesSpec, ScaleSpec
 from fairlead.spec.load import load_document, load_environment
+from fairlead.spec.platform import ClusterSettings
 
 ROOT = Path("manifests")
 KUSTOMIZATION, SCALE, ENVIRONMENT, IMAGES = "kustomization.yaml", "scale.yaml", "environment.yaml", "images.yaml"
+RULES = "prometheus-rule.yaml"
 COMMON = "common"
 """The folder of an environment that belongs to no model."""
 
@@ -44,8 +47,9 @@ def manifests(repo: Path) -> Files:
     files = {**_runtime(), **_external_secrets()}
     for model in models:
         files |= _model(model)
+    runbooks = load_document(repo / SETTINGS, ClusterSettings).runbooks_url
     for path in sorted((repo / ROOT / "envs").glob(f"*/{ENVIRONMENT}")):
-        files |= _environment(path.parent, path.parent.relative_to(repo), set(models))
+        files |= _environment(path.parent, path.parent.relative_to(repo), models, runbooks)
     return files
 
 
@@ -81,17 +85,18 @@ def _model(model: str) -> Files:
     return _base(ROOT / "workloads/models" / model, objects, f"pipelines/models/{model}.yaml")
 
 
-def _environment(here: Path, folder: Path, models: set[str]) -> Files:
+def _environment(here: Path, folder: Path, models: Mapping[str, ModelSpec], runbooks: str) -> Files:
     """
     Args:
         here: the environment's folder.
         folder: the same from the root of the repository.
-        models: those that there are specs of.
+        models: those that there are specs of, by name.
+        runbooks: address of their folder.
     """
     environment = load_environment(here / ENVIRONMENT)
     images = load_document(here / IMAGES, ImagesSpec)
     scales = sorted(here.glob(f"*/{SCALE}"))
-    files = _common(folder, environment, images, [path.parent.name for path in scales])
+    files = _common(folder, environment, images, [path.parent.name for path in scales], runbooks)
     for path in scales:
         name = path.parent.name
         if name not in models:
@@ -102,15 +107,18 @@ def _environment(here: Path, folder: Path, models: set[str]) -> Files:
         whole = kustomization.of_model(name, environment, images, scale)
         source = f"../{ENVIRONMENT}, ../{IMAGES} and {SCALE}"
         files[folder / name / KUSTOMIZATION] = text_of(whole, source, "It can be built once there is a release.yaml.")
+        rule = prometheus_rule.of_model(models[name], environment, runbooks)
+        files[folder / name / RULES] = text_of(rule, f"pipelines/models/{name}.yaml and ../{ENVIRONMENT}")
         files |= _release(path.parent / FILE, folder / name / FILE, environment)
     return files
 
 
-def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, models: list[str]) -> Files:
+def _common(folder: Path, environment: EnvironmentSpec, images: ImagesSpec, models: list[str], runbooks: str) -> Files:
     source = f"../{ENVIRONMENT}"
     objects: dict[str, tuple[Object, str]] = {
         "namespace.yaml": (namespace(environment.namespace), ""),
         "config-map.yaml": (config_map(environment), ""),
+        RULES: (prometheus_rule.of_environment(environment, runbooks), ""),
     }
     objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment).items()}
     # Here and not in the model's folder: that is applied from its first release on, for which a model is needed.
