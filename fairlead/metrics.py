@@ -257,8 +257,8 @@ UPSTREAM_MISSING = Metric(
 UPSTREAM_BREACHES = Metric(
     "fairlead_upstream_breaches",
     "gauge",
-    ("model", "severity"),
-    "Rules on data that the newest quality gate found broken. severity: critical, warning.",
+    ("dataset", "severity"),
+    "Rules on data that the newest quality gate of a dataset found broken. severity: critical, warning.",
 )
 
 DRIFT = (
@@ -401,17 +401,11 @@ LIVE_LOG_LOSS = Metric(
 LIVE_CALIBRATION_ERROR = Metric(
     "fairlead_live_calibration_error", "gauge", ("model", "version", "bound"), "As fairlead_live_roc_auc."
 )
-LIVE_REFERENCE_ROC_AUC = Metric(
-    "fairlead_live_reference_roc_auc",
-    "gauge",
-    ("model", "version"),
-    "What the version reached in its first days of service, or in its test period before those are over.",
-)
 LIVE_ESTIMATED_ROC_AUC = Metric(
     "fairlead_live_estimated_roc_auc",
     "gauge",
     ("model", "version"),
-    "What the newest scores promise without a look at labels: blind to concept drift, so no alert may use it.",
+    "What the scores of the same rows promise, if each is the chance of its label. Alone it is blind to concept drift.",
 )
 LIVE_JUDGED = Metric(
     "fairlead_live_judged",
@@ -420,13 +414,16 @@ LIVE_JUDGED = Metric(
     "1 if enough labels are known to judge the version, 0 if not: then its live metrics are absent.",
 )
 LIVE_DECAY = Metric(
-    "fairlead_live_decay", "gauge", ("model", "version"), "1 while the live ROC AUC is below its reference for sure."
+    "fairlead_live_decay",
+    "gauge",
+    ("model", "version"),
+    "1 while the live ROC AUC is below the estimated one by more than the model's `performance.decay`.",
 )
 LABELS_ROWS = Metric(
     "fairlead_labels_rows",
     "gauge",
     ("model", "version", "state"),
-    "Predictions of the last days by their label. state: known, awaited, overdue (beyond the longest usual delay).",
+    "Predictions of the last days. state of the label: known, awaited, overdue, early (known before the prediction).",
 )
 LABELS_OVERDUE_RATIO = Metric(
     "fairlead_labels_overdue_ratio",
@@ -438,7 +435,7 @@ LABELS_CONFLICTING_ROWS = Metric(
     "fairlead_labels_conflicting_rows",
     "gauge",
     ("model",),
-    "Predictions of the last days whose label came again with another value; the first one known counts.",
+    "Predictions of the last days whose label came again with another value; the newest counts.",
 )
 LABEL_DELAY_SECONDS = Metric(
     "fairlead_label_delay_seconds",
@@ -469,7 +466,6 @@ PERFORMANCE = (
     LIVE_ROC_AUC,
     LIVE_LOG_LOSS,
     LIVE_CALIBRATION_ERROR,
-    LIVE_REFERENCE_ROC_AUC,
     LIVE_ESTIMATED_ROC_AUC,
     LIVE_JUDGED,
     LIVE_DECAY,
