@@ -13,8 +13,8 @@ from fairlead.spec import load_model
 REPO = Path(__file__).parents[1]
 RULES = sorted((REPO / "monitoring/rules").rglob("*.yaml"))
 RUNBOOKS = "https://example.com/runbooks"
-FAST = Pace(1 / 150, timedelta(seconds=1))
-"""Five minutes are two seconds, six hours two and a half minutes; nothing must last longer than a second."""
+FAST = Pace(1 / 100, timedelta(seconds=2))
+"""Five minutes are three seconds, six hours less than four minutes; nothing must last longer than two seconds."""
 
 
 def rules_of(path: Path) -> list[dict[str, Any]]:

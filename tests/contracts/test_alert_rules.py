@@ -45,7 +45,7 @@ def test_an_environment_does_not_hear_of_another_on_the_same_prometheus(tmp_path
         "alert_rule_test": [{"alertname": "ModelDecay", "eval_time": "5m", "exp_alerts": []}],
     }
     expected = {"alertname": "ModelDecay", "alertstate": "firing", "model": "flight-delay", "severity": "warning"}
-    expected |= {"environment": "dev", "namespace": "fairlead-dev", "trigger": "decay", "version": "3"}
+    expected |= {"environment": "dev", "namespace": "fairlead-dev", "retraining": "decay", "version": "3"}
     labels = ", ".join(f'{name}="{value}"' for name, value in expected.items())
     case = {"expr": 'ALERTS{alertname="ModelDecay"}', "eval_time": "5m"}
     loud = {

@@ -96,7 +96,7 @@ def prometheus(tmp_path: Path, inbox: tuple[str, Inbox], port: int) -> Iterator[
             [Target(f"127.0.0.1:{port}")],
             rules=write_fast(tmp_path),
             alertmanager=alertmanager,
-            scrape_seconds=0.25,
+            scrape_seconds=0.5,
             options=options,
         ) as server,
     ):

@@ -69,3 +69,9 @@ def test_a_scope_is_in_labels_and_series():
     rule = rules(Context("u", Scope("dev", "fairlead-dev")))["RolloutControllerStale"]
     assert rule["labels"]["environment"] == "dev"
     assert 'fairlead_rollout_last_look_timestamp_seconds{environment="dev", model="flight-delay"}' in rule["expr"]
+
+
+def test_where_no_controller_looks_at_releases_nobody_misses_it():
+    found = rules(Context("u", controlled=False)).keys()
+    assert {"ModelDecay", "RetrainingFails"} <= found
+    assert not {name for name in found if name.startswith("Rollout")} - {"RolloutGitUnavailable"}

@@ -59,6 +59,8 @@ class Context:
     """Address of the folder of runbooks, without a slash at its end."""
     scope: Scope = Scope()
     pace: Pace = Pace()
+    controlled: bool = True
+    """A controller looks at releases here. Where persons write them, nobody misses its looks."""
 
     def of(self, metric: Metric, *matchers: str, suffix: str = "") -> str:
         """The series of a metric in this scope: `of(REQUESTS, 'status=~"5.."')`.

@@ -13,20 +13,17 @@ Group = dict[str, Any]
 
 def model_groups(context: Context, model: ModelSpec) -> list[Group]:
     """All rules of one model."""
-    return [
-        _group(
-            f"{model.name}-service",
-            context,
-            [
-                *burn_rates.records(context, model),
-                *burn_rates.alerts(context, model),
-                *service.alerts(context, model),
-            ],
-        ),
-        _group(f"{model.name}-watch", context, [*records.of_model(context, model), *watch.alerts(context, model)]),
-        _group(f"{model.name}-rollout", context, release.rollout(context, model)),
-        _group(f"{model.name}-retraining", context, release.retraining(context, model)),
-    ]
+    parts: dict[str, Sequence[Alert | Record]] = {
+        "service": [
+            *burn_rates.records(context, model),
+            *burn_rates.alerts(context, model),
+            *service.alerts(context, model),
+        ],
+        "watch": [*records.of_model(context, model), *watch.alerts(context, model)],
+        "rollout": release.rollout(context, model),
+        "retraining": release.retraining(context, model),
+    }
+    return [_group(f"{model.name}-{name}", context, rules) for name, rules in parts.items() if rules]
 
 
 def environment_groups(context: Context) -> list[Group]:

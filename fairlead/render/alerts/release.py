@@ -22,7 +22,11 @@ NOT_BY_DESIGN = "held|backing_off|budget|few_labels"
 
 
 def rollout(context: Context, model: ModelSpec) -> list[Alert]:
-    """A controller that does not look, cannot see, waits for somebody, or has rolled back."""
+    """A controller that does not look, cannot see, waits or has rolled back; nothing where there is none."""
+    return _rollout(context, model) if context.controlled else []
+
+
+def _rollout(context: Context, model: ModelSpec) -> list[Alert]:
     match = f'model="{model.name}"'
     looks = context.of(ROLLOUT_LAST_LOOK, match)
     waiting = context.of(ROLLOUT_WAITING, match)

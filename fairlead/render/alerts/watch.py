@@ -25,7 +25,7 @@ OVERDUE_SHARE = 0.2
 CONFLICT_SHARE = 0.01
 
 _KINDS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("InputDrift", "input", "What callers send differs from the reference.", {"trigger": "drift"}),
+    ("InputDrift", "input", "What callers send differs from the reference.", {"retraining": "drift"}),
     ("FeatureDrift", "feature", "What is looked up differs, for the same requests: suspect the pipeline first.", {}),
     ("PredictionDrift", "prediction", "Scores are distributed differently than on the reference.", {}),
 )
@@ -117,9 +117,9 @@ def _quality(context: Context, model: ModelSpec) -> list[Alert]:
             f"max by (model, version) ({context.of(LIVE_DECAY, _is(model))}) == 1",
             "warning",
             AT_ONCE,
-            f"{model.name}@{{{{ $labels.version }}}}: on labels that arrived it is worse than it was.",
+            f"{model.name}@{{{{ $labels.version }}}}: on labels that arrived it is worse than its scores promise.",
             f"Live ROC AUC: {now}",
-            {"model": model.name, "trigger": "decay"},
+            {"model": model.name, "retraining": "decay"},
         ),
         Alert(
             "LossRises",
@@ -162,7 +162,7 @@ def _labels(context: Context, model: ModelSpec) -> list[Alert]:
             "warning",
             "1h",
             f"{model.name}: {{{{ $value | humanizePercentage }}}} of the labels came again with another value.",
-            "The first one counts. If sources correct labels, the time at which a label is final is wrong.",
+            "If sources correct labels, the time at which a label counts as known is too early.",
             {"model": model.name},
         ),
     ]

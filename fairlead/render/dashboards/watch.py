@@ -91,10 +91,9 @@ def _quality(s: Series) -> Row:
                 "ROC AUC",
                 [
                     Query(s.highest(m.LIVE_ROC_AUC, bound), "{{version}} {{bound}}"),
-                    Query(s.highest(m.LIVE_REFERENCE_ROC_AUC, "version"), "{{version}} reference"),
-                    Query(s.highest(m.LIVE_ESTIMATED_ROC_AUC, "version"), "{{version}} estimated without labels"),
+                    Query(s.highest(m.LIVE_ESTIMATED_ROC_AUC, "version"), "{{version}} promised by its scores"),
                 ],
-                said="low and high: 95% by days. The estimate is blind to concept drift.",
+                said="low and high: 95% by days. What scores promise alone is blind to concept drift.",
             ),
             lines("Log loss", s.highest(m.LIVE_LOG_LOSS, bound), "{{version}} {{bound}}"),
             lines("Calibration error", s.highest(m.LIVE_CALIBRATION_ERROR, bound), "{{version}} {{bound}}"),
