@@ -1,5 +1,7 @@
 """Jobs of an environment that need no Kubeflow Pipelines: the same commands as on a laptop, in a pod."""
 
+from collections.abc import Sequence
+
 from fairlead.render.manifests.objects import (
     ENVIRONMENT_CONFIG,
     JOB,
@@ -13,12 +15,32 @@ from fairlead.render.manifests.objects import (
 
 HOME = "/tmp/home/fairlead"
 """Runs, cache and logs; all that must last is in S3, Redis and MLflow."""
+PERFORMANCE_SCHEDULE = "40 */6 * * *"
+RETRAINING_SCHEDULE = "10 5 * * *"
+"""After the night's labels, and within the day that `slo.watched_within` allows."""
+WHY_RETRAINING = """Trains in this pod what the brakes let through; it becomes the challenger, and a release is begun by
+`fairlead rollout start`. By hand: kubectl create job --from=cronjob/NAME NAME-1"""
+WHY_PERFORMANCE = "What it finds is kept beside the tables, and the collector serves it as metrics."
 WHY = """Suspended: Kubeflow Pipelines trains, where it is there. Without it, or by hand:
 kubectl create job --from=cronjob/NAME NAME-1"""
 
 
 def train_job(model: str, namespace: str) -> Object:
     """`fairlead run`, nightly if somebody lifts the suspension."""
+    return _cron_job(f"{model}-train", namespace, ["fairlead", "run", model], "0 3 * * *", suspend=True)
+
+
+def retraining_job(model: str, namespace: str) -> Object:
+    """`fairlead retraining act`: the brakes answer what alerts have asked for, and what they let through is trained."""
+    return _cron_job(f"{model}-retraining", namespace, ["fairlead", "retraining", "act", model], RETRAINING_SCHEDULE)
+
+
+def performance_job(model: str, namespace: str) -> Object:
+    """`fairlead performance`: labels that have arrived are joined to records."""
+    return _cron_job(f"{model}-performance", namespace, ["fairlead", "performance", model], PERFORMANCE_SCHEDULE)
+
+
+def _cron_job(name: str, namespace: str, command: Sequence[str], schedule: str, *, suspend: bool = False) -> Object:
     pod = {
         "metadata": {"labels": {**JOB}},
         "spec": {
@@ -30,7 +52,7 @@ def train_job(model: str, namespace: str) -> Object:
                 {
                     "name": "fairlead",
                     "image": PIPELINE_IMAGE,
-                    "command": ["fairlead", "run", model, "--home", HOME],
+                    "command": [*command, "--home", HOME],
                     "envFrom": [
                         {"configMapRef": {"name": ENVIRONMENT_CONFIG}},
                         {"secretRef": {"name": STORAGE_SECRET}},
@@ -46,10 +68,10 @@ def train_job(model: str, namespace: str) -> Object:
     }
     job = {"backoffLimit": 1, "activeDeadlineSeconds": 4 * 3600, "template": pod}
     spec = {
-        "schedule": "0 3 * * *",
+        "schedule": schedule,
         "timeZone": "Etc/UTC",
-        "suspend": True,
+        **({"suspend": True} if suspend else {}),
         "concurrencyPolicy": "Forbid",
         "jobTemplate": {"spec": job},
     }
-    return thing("batch/v1", "CronJob", f"{model}-train", namespace=namespace, spec=spec)
+    return thing("batch/v1", "CronJob", name, namespace=namespace, spec=spec)

@@ -24,4 +24,5 @@ def of_environment(environment: EnvironmentSpec, runbooks: str) -> Object:
 
 
 def _context(environment: EnvironmentSpec, runbooks: str) -> Context:
-    return Context(runbooks, Scope(environment.name, environment.namespace))
+    scope = Scope(environment.name, environment.namespace)
+    return Context(runbooks, scope, controlled=environment.releases is not None)

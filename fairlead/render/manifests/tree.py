@@ -17,7 +17,13 @@ from fairlead.render.manifests import (
 )
 from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.cron_job import WHY as WHY_SUSPENDED
-from fairlead.render.manifests.cron_job import train_job
+from fairlead.render.manifests.cron_job import (
+    WHY_PERFORMANCE,
+    WHY_RETRAINING,
+    performance_job,
+    retraining_job,
+    train_job,
+)
 from fairlead.render.manifests.drift_job import WHY as WHY_DRIFT
 from fairlead.render.manifests.drift_job import drift_job
 from fairlead.render.manifests.http_route import http_route
@@ -158,12 +164,20 @@ def _common(
 
 
 def _watching(namespace: str, models: Sequence[ModelSpec]) -> dict[str, tuple[Object, str]]:
-    """The collector, and a job a model."""
+    """The collector, and jobs for each model."""
     return {
         "deployment-collector.yaml": (collector.deployment(namespace), collector.WHY),
         "service-collector.yaml": (collector.service(namespace), collector.WHY_SERVICE),
         "pod-monitor-collector.yaml": (collector.pod_monitor(namespace), ""),
         **{f"cron-job-{model.name}-drift.yaml": (drift_job(model, namespace), WHY_DRIFT) for model in models},
+        **{
+            f"cron-job-{model.name}-performance.yaml": (performance_job(model.name, namespace), WHY_PERFORMANCE)
+            for model in models
+        },
+        **{
+            f"cron-job-{model.name}-retraining.yaml": (retraining_job(model.name, namespace), WHY_RETRAINING)
+            for model in models
+        },
     }
 
 
