@@ -9,13 +9,14 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
@@ -65,10 +66,12 @@ def bundle_files(loop: Loop, version: str) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def small_model() -> dict[str, Any]:
     """A ConfigMap with a model that is quickly trained."""
-    spec = yaml.safe_load((REPO / f"pipelines/models/{MODEL}.yaml").read_text(encoding="utf-8"))
+    spec = YAML().load((REPO / f"pipelines/models/{MODEL}.yaml").read_text(encoding="utf-8"))
     _shrink(spec)
     spec["serving"] = {"features": {"deadline_ms": 5000}}  # the machine of a test is busy
-    data = {"model.yaml": yaml.safe_dump(spec, sort_keys=False)}
+    text = StringIO()
+    YAML().dump(spec, text)
+    data = {"model.yaml": text.getvalue()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "small"}, "data": data}
 
 

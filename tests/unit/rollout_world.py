@@ -1,12 +1,13 @@
 """A repository with a release, servers whose counters rise with a clock, and a controller between the two."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import yaml
+from ruamel.yaml import YAML
 
 from fairlead.adapters.memory_counters import MemoryCounters, MemoryServer
 from fairlead.ports import ReleaseRepository
@@ -25,13 +26,13 @@ MODEL = "flight-delay"
 def first_files(environment: str = "dev", stable: str = "3", **rollout: object) -> dict[str, str]:
     """What a controller reads, with a release at `stable`."""
     source = REPO / "manifests" / "envs" / environment / "environment.yaml"
-    spec = yaml.safe_load((REPO / "pipelines" / "models" / f"{MODEL}.yaml").read_text())
+    spec = YAML(typ="safe").load((REPO / "pipelines" / "models" / f"{MODEL}.yaml").read_text())
     spec["rollout"] = {**spec["rollout"], **rollout}
     settings = load_text(source.read_text(), source, EnvironmentSpec)
     release = Release(model=MODEL, stable=stable, since=NOW - timedelta(days=1))
     return {
         f"manifests/envs/{environment}/environment.yaml": source.read_text(),
-        f"pipelines/models/{MODEL}.yaml": yaml.safe_dump(spec),
+        f"pipelines/models/{MODEL}.yaml": json.dumps(spec),
         release_path(environment, MODEL).as_posix(): render_release(release, settings),
     }
 
