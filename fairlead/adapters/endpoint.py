@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 import fairlead
 from fairlead.errors import EndpointError
@@ -28,6 +29,8 @@ READY_LINE = re.compile(r"^serving .* on (http://\S+)\n", re.MULTILINE)
 ROUTING_LINE = re.compile(r"^routing .* on (http://\S+), metrics on (http://\S+)/metrics\n", re.MULTILINE)
 """What the gateway says."""
 
+TRIES = 4
+"""Of a request that is answered with 503, a second apart, as the server's Retry-After has it."""
 POLL_SECONDS = 0.05
 TERMINATE_SECONDS = 10
 GATEWAY_SECONDS = 60.0
@@ -107,7 +110,8 @@ class Endpoint:
             request_id: comes back with the answer.
 
         Raises:
-            EndpointError: there is no answer, or one that is not 200; the message holds status and reason.
+            EndpointError: there is no answer, or one that is not 200; the message holds status and reason. 503 is that
+                only after `TRIES` tries.
         """
         body: dict[str, Any] = {"inputs": [_tensor(name, values) for name, values in columns.items()]}
         if asked_at is not None:
@@ -115,7 +119,7 @@ class Endpoint:
         if request_id is not None:
             body["id"] = request_id
         start = time.perf_counter()
-        answer = self._infer(model, body)
+        answer: dict[str, Any] = _again(self._infer, model, body)
         milliseconds = (time.perf_counter() - start) * 1000
         outputs = {item["name"]: item["data"] for item in answer["outputs"]}
         return Answer(outputs["score"], outputs["decision"], milliseconds, answer["id"])
@@ -126,9 +130,21 @@ class Endpoint:
         except httpx.HTTPError as error:
             raise EndpointError(f"{self.url}: {model} did not answer: {error or type(error).__name__}") from None
         if response.status_code != httpx.codes.OK:
-            raise EndpointError(f"{self.url}: {model} answered {response.status_code}: {_message(response)}")
+            busy = response.status_code == httpx.codes.SERVICE_UNAVAILABLE
+            raise (_BusyError if busy else EndpointError)(
+                f"{self.url}: {model} answered {response.status_code}: {_message(response)}"
+            )
         answer: dict[str, Any] = response.json()
         return answer
+
+
+class _BusyError(EndpointError):
+    """503: the server asks for another try in a second."""
+
+
+_again = Retrying(
+    retry=retry_if_exception_type(_BusyError), stop=stop_after_attempt(TRIES), wait=wait_fixed(1), reraise=True
+)
 
 
 @contextmanager
