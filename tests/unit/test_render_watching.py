@@ -75,7 +75,7 @@ def test_alibi_compares_beside_the_job_and_has_no_credentials():
 
 
 def test_a_model_watched_by_alibi_needs_its_image(tmp_path: Path):
-    for name in ("manifests/envs/dev/environment.yaml", "manifests/envs/dev/images.yaml"):
+    for name in ("argocd/settings.yaml", "manifests/envs/dev/environment.yaml", "manifests/envs/dev/images.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text((REPO / name).read_text())
     scale = tmp_path / "manifests/envs/dev/flight-delay/scale.yaml"
