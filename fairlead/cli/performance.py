@@ -33,7 +33,7 @@ def performance(
     from fairlead.adapters.delta_records import DeltaRecords
     from fairlead.adapters.result_files import ResultFiles
     from fairlead.errors import FairleadError
-    from fairlead.monitors.results import failed, succeeded
+    from fairlead.monitors.results import keep_failure, succeeded
     from fairlead.performance.source import label_rows
     from fairlead.performance.watch import figures, look
     from fairlead.spec.load import load_specs
@@ -48,7 +48,7 @@ def performance(
         labels = label_rows(settings, spec, dataset)
         found = look(records, labels.filter(labels.known_at <= now).to_pandas(), spec, dataset.timezone, now)
     except FairleadError as error:
-        results.write(failed(model, "performance", error, results.read(model, "performance")))
+        keep_failure(results, model, "performance", error)
         raise
     results.write(succeeded(model, "performance", figures(model, found)))
     if json_output:

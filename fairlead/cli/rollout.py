@@ -140,12 +140,7 @@ def start(
 
     parts = Parts(home, repository, branch, environment)
     name, number, run = passed_gates(parts, version)
-    from fairlead.rollout.stages import Start
-
-    controller = parts.controller(first=name)
-    place = controller.place(name)
-    event = Start(at=controller.clock(), revision=place.release.revision, version=number, run=run, again=again)
-    _print(controller.apply(place, event), json_output)
+    _decide(parts, name, "Start", json_output, first=name, version=number, run=run, again=again)
 
 
 @app.command()
@@ -216,10 +211,12 @@ def resume(
     _decide(Parts(home, repository, branch, environment), model, "Resume", json_output, by=_who(by))
 
 
-def _decide(parts: "Parts", model: str, kind: str, json_output: bool, **words: str) -> None:
+def _decide(
+    parts: "Parts", model: str, kind: str, json_output: bool, *, first: str | None = None, **words: object
+) -> None:
     from fairlead.rollout import stages
 
-    controller = parts.controller()
+    controller = parts.controller(first=first)
     place = controller.place(model)
     event = getattr(stages, kind)(at=controller.clock(), revision=place.release.revision, **words)
     _print(controller.apply(place, event), json_output)

@@ -14,7 +14,7 @@ from fairlead.drift.upstream import Upstream, look_upstream
 from fairlead.drift.watch import KINDS, KindReport, VersionReport, WindowVerdict, watch
 from fairlead.drift.windows import Window, days_of, entity_columns, of_window, to_sample, windows_before
 from fairlead.errors import BundleError, DriftError, EngineError, FairleadError
-from fairlead.monitors.results import QUALITY, Figures, Result, failed, of_dataset, succeeded
+from fairlead.monitors.results import QUALITY, Figures, Result, keep_failure, of_dataset, succeeded
 from fairlead.packaging.bundle import Bundle, load_bundle
 from fairlead.ports import BundleStore, RecordStore, ResultStore, TableStore
 from fairlead.spec import DatasetSpec, ModelSpec
@@ -83,7 +83,7 @@ def run_drift(model: ModelSpec, dataset: DatasetSpec, stores: Stores, engine: En
     try:
         report = find_drift(model, dataset, stores, engine, as_of)
     except FairleadError as error:
-        stores.results.write(failed(model.name, DETECTOR, error, _before(stores.results, model.name)))
+        keep_failure(stores.results, model.name, DETECTOR, error)
         raise
     stores.results.write(to_result(report))
     return report
@@ -210,14 +210,6 @@ def _nothing(windows: Sequence[Window]) -> VersionReport:
     ]
     kinds = [KindReport(kind=kind, alarm=False, windows=verdicts, findings=[]) for kind in KINDS]
     return VersionReport(version=NO_VERSION, kinds=kinds, missing={}, missing_before={})
-
-
-def _before(results: ResultStore, model: str) -> Result | None:
-    """The run before; None where it cannot be read: then there is nothing to keep of it."""
-    try:
-        return results.read(model, DETECTOR)
-    except FairleadError:
-        return None
 
 
 def describe(report: DriftReport) -> list[str]:

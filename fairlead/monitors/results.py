@@ -3,13 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from fairlead import metrics as catalogue
+from fairlead.errors import FairleadError
 from fairlead.metrics import Metric
 from fairlead.spec._base import KebabName
+
+if TYPE_CHECKING:
+    from fairlead.ports import ResultStore
 
 LONGEST_MESSAGE = 500
 QUALITY = "quality"
@@ -112,6 +116,19 @@ def succeeded(model: str, detector: str, figures: Figures, version: str | None =
     """The result of a run that ends now."""
     now = datetime.now(UTC)
     return Result(model=model, detector=detector, version=version, at=now, succeeded_at=now, metrics=figures.values)
+
+
+def keep_failure(results: "ResultStore", model: str, detector: str, error: Exception) -> None:
+    """Write that a run failed; of the run before nothing is kept where it cannot be read.
+
+    Raises:
+        HomeError: it cannot be written.
+    """
+    try:
+        before = results.read(model, detector)
+    except FairleadError:
+        before = None
+    results.write(failed(model, detector, error, before))
 
 
 def failed(model: str, detector: str, error: Exception, before: Result | None) -> Result:

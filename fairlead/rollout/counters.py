@@ -9,6 +9,7 @@ from fairlead.errors import RolloutError
 from fairlead.rollout.decide import SILENT_WINDOWS
 from fairlead.rollout.reference import Reference, SlowAnswers, slow_answers
 from fairlead.rollout.release import Release
+from fairlead.rollout.stages import evidence_begins
 from fairlead.rollout.windows import Reading, Window, increase
 from fairlead.spec.model import RolloutSpec
 
@@ -52,18 +53,6 @@ class Evidence:
     """Why the candidate is taken for dead: it had requests and has none any more; None: it is not."""
     unclear: str | None = None
     """Why latency cannot be judged though it should be; None: it can, or need not."""
-
-
-def evidence_begins(release: Release) -> datetime:
-    """Since when windows count: in the shadow since the candidate came, afterwards since its first request.
-
-    Raises:
-        RolloutError: there is nothing to judge in this stage.
-    """
-    since = release.started if release.stage == "shadow" else release.traffic_since
-    if release.stage not in ("shadow", "canary") or since is None:
-        raise RolloutError(f"nothing to judge in stage {release.stage}")
-    return since
 
 
 def snapshots_begin(release: Release, spec: RolloutSpec) -> datetime:

@@ -140,6 +140,18 @@ def progress(release: Release, spec: RolloutSpec) -> float:
     return max(done, 1) / len(spec.weights)
 
 
+def evidence_begins(release: Release) -> datetime:
+    """Since when windows count: in the shadow since the candidate came, afterwards since its first request.
+
+    Raises:
+        RolloutError: there is nothing to judge in this stage.
+    """
+    since = release.started if release.stage == "shadow" else release.traffic_since
+    if release.stage not in ("shadow", "canary") or since is None:
+        raise RolloutError(f"nothing to judge in stage {release.stage}")
+    return since
+
+
 def judge(
     release: Release, windows: Sequence[Window], reference: Reference, spec: RolloutSpec, now: datetime
 ) -> Decision:
@@ -155,9 +167,7 @@ def judge(
     Raises:
         RolloutError: there is nothing to judge in this stage, or the windows are not in order.
     """
-    since = release.started if release.stage == "shadow" else release.traffic_since
-    if release.stage not in ("shadow", "canary") or since is None:
-        raise RolloutError(f"nothing to judge in stage {release.stage}")
+    since = evidence_begins(release)
     done = progress(release, spec)
     needed = spec.shadow_minutes if release.stage == "shadow" else done * spec.min_minutes
     return decide(windows, reference, spec, since=since, now=now, progress=done, min_minutes=needed)

@@ -125,7 +125,7 @@ def client(settings: Settings, registry: MlflowRegistry) -> Any:
         pass
     from mlflow import MlflowClient
 
-    return MlflowClient(settings.tracking_uri)
+    return MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
 
 
 def register(registry: MlflowRegistry, made: Made) -> RegisteredVersion:

@@ -65,7 +65,8 @@ def register(tmp_path, status, reasons=()):
     settings = laptop(tmp_path, REPO).model_copy(update={"tracking_uri": f"sqlite:///{tmp_path / 'mlflow.db'}"})
     model, dataset = load_specs(REPO, "flight-delay")
     plan = make_plan(settings, dataset, model, midnight(DEFAULT_AS_OF.date(), dataset.timezone))
-    client = MlflowClient(settings.tracking_uri)
+    # Both named: MLflow's own default for the registry is what this process used last.
+    client = MlflowClient(settings.tracking_uri, registry_uri=settings.tracking_uri)
     run = client.create_run(client.create_experiment("flight-delay"))
     client.create_registered_model("flight-delay")
     tags = {

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from fairlead.metrics import Metric
+from fairlead.spec import ModelSpec
 from fairlead.spec._base import parse_duration
 
 Rule = dict[str, Any]
@@ -129,6 +130,11 @@ def braces(*matchers: str) -> str:
 def kebab(name: str) -> str:
     """`ModelDecay` as `model-decay`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+
+
+def is_model(model: ModelSpec) -> str:
+    """The matcher of a model's series."""
+    return f'model="{model.name}"'
 
 
 def age(series: str, by: str, limit: str) -> str:

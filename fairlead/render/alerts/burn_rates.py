@@ -7,7 +7,7 @@ Beyer et al., The Site Reliability Workbook (2018), chapter 5, "Multiwindow, Mul
 from typing import Literal, NamedTuple
 
 from fairlead.metrics import LATENCY_SECONDS, REQUEST_SECONDS, REQUESTS
-from fairlead.render.alerts._base import Alert, Context, Record, braces
+from fairlead.render.alerts._base import Alert, Context, Record, braces, is_model
 from fairlead.spec import ModelSpec
 
 SLOW_SHARE = 0.01
@@ -83,7 +83,7 @@ def _over(rate: str, window: str) -> str:
 
 
 def _budgets(context: Context, model: ModelSpec) -> list[Budget]:
-    live = (f'model="{model.name}"', 'traffic="live"')
+    live = (is_model(model), 'traffic="live"')
     bound = min(LATENCY_SECONDS, key=lambda bound: abs(bound - model.slo.latency_p99_ms / 1000))
     count = context.of(REQUEST_SECONDS, *live, suffix="_count")
     quick = context.of(REQUEST_SECONDS, *live, f'le="{bound}"', suffix="_bucket")

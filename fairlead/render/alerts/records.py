@@ -13,7 +13,7 @@ from fairlead.metrics import (
     RECORDS_WAITING_BYTES,
 )
 from fairlead.records.spool import POD_SPOOL_MIB
-from fairlead.render.alerts._base import AT_ONCE, Alert, Context, rises
+from fairlead.render.alerts._base import AT_ONCE, Alert, Context, is_model, rises
 from fairlead.spec import ModelSpec
 
 SPOOL_SHARE = 0.5
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 def of_model(context: Context, model: ModelSpec) -> list[Alert]:
     """Answers that nobody keeps: drift and performance of this model go blind."""
     window = context.pace.window("1h")
-    match = f'model="{model.name}"'
+    match = is_model(model)
     rows = context.of(PREDICTIONS, match, 'traffic="live"')
     kept = context.of(COLLECTOR_LAST_COMMIT, match)
     return [

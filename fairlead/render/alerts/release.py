@@ -11,7 +11,7 @@ from fairlead.metrics import (
     ROLLOUT_STAGE,
     ROLLOUT_WAITING,
 )
-from fairlead.render.alerts._base import AT_ONCE, Alert, Context, age
+from fairlead.render.alerts._base import AT_ONCE, Alert, Context, age, is_model
 from fairlead.spec import ModelSpec
 from fairlead.spec._base import format_duration
 
@@ -27,7 +27,7 @@ def rollout(context: Context, model: ModelSpec) -> list[Alert]:
 
 
 def _rollout(context: Context, model: ModelSpec) -> list[Alert]:
-    match = f'model="{model.name}"'
+    match = is_model(model)
     looks = context.of(ROLLOUT_LAST_LOOK, match)
     waiting = context.of(ROLLOUT_WAITING, match)
     rolled_back = context.of(ROLLOUT_STAGE, match, 'stage="rolled_back"')
@@ -74,7 +74,7 @@ def _rollout(context: Context, model: ModelSpec) -> list[Alert]:
 
 def retraining(context: Context, model: ModelSpec) -> list[Alert]:
     """Brakes that nobody asks, that refuse for long, or runs that fail one after the other."""
-    match = f'model="{model.name}"'
+    match = is_model(model)
     blocked = context.of(RETRAINING_BLOCKED, match, f'reason=~"{NOT_BY_DESIGN}"')
     within = model.slo.watched_within
     labels = {"model": model.name}

@@ -1,7 +1,7 @@
 """Alerts on a model's endpoint, beside its budgets."""
 
 from fairlead.metrics import FEATURES_UNAVAILABLE, LOADS, MODEL_INFO, REQUESTS
-from fairlead.render.alerts._base import AT_ONCE, Alert, Context, rises
+from fairlead.render.alerts._base import AT_ONCE, Alert, Context, is_model, rises
 from fairlead.spec import ModelSpec
 from fairlead.spec._base import format_duration
 
@@ -17,7 +17,7 @@ def alerts(context: Context, model: ModelSpec) -> list[Alert]:
 def _absent(context: Context, model: ModelSpec) -> Alert:
     return Alert(
         "ModelServerAbsent",
-        f"absent({context.of(MODEL_INFO, _is(model))})",
+        f"absent({context.of(MODEL_INFO, is_model(model))})",
         "critical",
         "5m",
         f"{model.name}: no server says that it serves the model.",
@@ -27,7 +27,7 @@ def _absent(context: Context, model: ModelSpec) -> Alert:
 
 
 def _silent(context: Context, model: ModelSpec, longest: str) -> Alert:
-    live = context.of(REQUESTS, _is(model), 'traffic="live"')
+    live = context.of(REQUESTS, is_model(model), 'traffic="live"')
     asked = f"sum(increase({live}[{context.pace.window(longest)}]))"
     return Alert(
         "TrafficStopped",
@@ -41,7 +41,7 @@ def _silent(context: Context, model: ModelSpec, longest: str) -> Alert:
 
 
 def _refused(context: Context, model: ModelSpec) -> Alert:
-    refused = context.of(LOADS, _is(model), 'result="refused"')
+    refused = context.of(LOADS, is_model(model), 'result="refused"')
     return Alert(
         "ModelLoadRefused",
         rises(refused, "model", context.pace.window("30m")),
@@ -55,8 +55,8 @@ def _refused(context: Context, model: ModelSpec) -> Alert:
 
 def _without_features(context: Context, model: ModelSpec) -> Alert:
     window = context.pace.window("5m")
-    failed = f"sum by (model) (rate({context.of(FEATURES_UNAVAILABLE, _is(model))}[{window}]))"
-    asked = f"sum by (model) (rate({context.of(REQUESTS, _is(model))}[{window}]))"
+    failed = f"sum by (model) (rate({context.of(FEATURES_UNAVAILABLE, is_model(model))}[{window}]))"
+    asked = f"sum by (model) (rate({context.of(REQUESTS, is_model(model))}[{window}]))"
     return Alert(
         "FeaturesUnavailable",
         f"{failed} / {asked} > {FEATURES_UNAVAILABLE_SHARE}",
@@ -66,7 +66,3 @@ def _without_features(context: Context, model: ModelSpec) -> Alert:
         "Requests are answered on defaults or with 503, as serving.features.unavailable of the model says.",
         {"model": model.name},
     )
-
-
-def _is(model: ModelSpec) -> str:
-    return f'model="{model.name}"'

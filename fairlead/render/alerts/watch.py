@@ -15,7 +15,7 @@ from fairlead.metrics import (
     MONITOR_LAST_SUCCESS,
     UPSTREAM_ALARM,
 )
-from fairlead.render.alerts._base import AT_ONCE, Alert, Context, age
+from fairlead.render.alerts._base import AT_ONCE, Alert, Context, age, is_model
 from fairlead.spec import ModelSpec
 from fairlead.spec._base import format_duration
 
@@ -39,7 +39,7 @@ def alerts(context: Context, model: ModelSpec) -> list[Alert]:
 def _detectors(context: Context, model: ModelSpec) -> list[Alert]:
     limit = context.pace.seconds(model.slo.watched_within)
     stale = " or ".join(
-        age(context.of(MONITOR_LAST_SUCCESS, _is(model), f'detector="{name}"'), "model, detector", limit)
+        age(context.of(MONITOR_LAST_SUCCESS, is_model(model), f'detector="{name}"'), "model, detector", limit)
         for name in DETECTORS
     )
     return [
@@ -55,7 +55,7 @@ def _detectors(context: Context, model: ModelSpec) -> list[Alert]:
         ),
         Alert(
             "DetectorFails",
-            f"max by (model, detector, error) ({context.of(MONITOR_FAILED, _is(model))}) == 1",
+            f"max by (model, detector, error) ({context.of(MONITOR_FAILED, is_model(model))}) == 1",
             "warning",
             "30m",
             f"{model.name}: the last run of {{{{ $labels.detector }}}} failed with {{{{ $labels.error }}}}.",
@@ -66,8 +66,8 @@ def _detectors(context: Context, model: ModelSpec) -> list[Alert]:
 
 
 def _drift(context: Context, model: ModelSpec) -> list[Alert]:
-    unknown = context.of(DRIFT_NOT_ENOUGH_DATA, _is(model))
-    upstream = context.of(UPSTREAM_ALARM, _is(model))
+    unknown = context.of(DRIFT_NOT_ENOUGH_DATA, is_model(model))
+    upstream = context.of(UPSTREAM_ALARM, is_model(model))
     return [
         *(_drifted(context, model, *kind) for kind in _KINDS),
         Alert(
@@ -92,7 +92,7 @@ def _drift(context: Context, model: ModelSpec) -> list[Alert]:
 
 
 def _drifted(context: Context, model: ModelSpec, name: str, kind: str, said: str, labels: dict[str, str]) -> Alert:
-    match = (_is(model), f'kind="{kind}"')
+    match = (is_model(model), f'kind="{kind}"')
     columns = context.of(DRIFT_FEATURE, *match).replace('"', "'")
     named = f'{{{{ range query "{columns} == 1" }}}}{{{{ .Labels.feature }}}} ({{{{ .Labels.test }}}}) {{{{ end }}}}'
     return Alert(
@@ -107,14 +107,14 @@ def _drifted(context: Context, model: ModelSpec, name: str, kind: str, said: str
 
 
 def _quality(context: Context, model: ModelSpec) -> list[Alert]:
-    auc = context.of(LIVE_ROC_AUC, _is(model), 'bound="value"').replace('"', "'")
+    auc = context.of(LIVE_ROC_AUC, is_model(model), 'bound="value"').replace('"', "'")
     value = '{{ .Value | printf "%.3f" }} (version {{ .Labels.version }}) {{ end }}'
     now = f'{{{{ range query "{auc}" }}}}{value}'
-    change = context.of(LOSS_CHANGE, _is(model))
+    change = context.of(LOSS_CHANGE, is_model(model))
     return [
         Alert(
             "ModelDecay",
-            f"max by (model, version) ({context.of(LIVE_DECAY, _is(model))}) == 1",
+            f"max by (model, version) ({context.of(LIVE_DECAY, is_model(model))}) == 1",
             "warning",
             AT_ONCE,
             f"{model.name}@{{{{ $labels.version }}}}: on labels that arrived it is worse than its scores promise.",
@@ -132,7 +132,7 @@ def _quality(context: Context, model: ModelSpec) -> list[Alert]:
         ),
         Alert(
             "PerformanceUnknown",
-            f"max by (model) ({context.of(LIVE_JUDGED, _is(model))}) == 0",
+            f"max by (model) ({context.of(LIVE_JUDGED, is_model(model))}) == 0",
             "warning",
             "7d",
             f"{model.name}: for a week no version had enough labels to be judged.",
@@ -143,9 +143,9 @@ def _quality(context: Context, model: ModelSpec) -> list[Alert]:
 
 
 def _labels(context: Context, model: ModelSpec) -> list[Alert]:
-    overdue = context.of(LABELS_OVERDUE_RATIO, _is(model))
-    conflicting = f"max by (model) ({context.of(LABELS_CONFLICTING_ROWS, _is(model))})"
-    known = context.of(LABELS_ROWS, _is(model), 'state="known"')
+    overdue = context.of(LABELS_OVERDUE_RATIO, is_model(model))
+    conflicting = f"max by (model) ({context.of(LABELS_CONFLICTING_ROWS, is_model(model))})"
+    known = context.of(LABELS_ROWS, is_model(model), 'state="known"')
     return [
         Alert(
             "LabelsOverdue",
@@ -166,7 +166,3 @@ def _labels(context: Context, model: ModelSpec) -> list[Alert]:
             {"model": model.name},
         ),
     ]
-
-
-def _is(model: ModelSpec) -> str:
-    return f'model="{model.name}"'

@@ -1,6 +1,7 @@
 """Jobs of an environment that need no Kubeflow Pipelines: the same commands as on a laptop, in a pod."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fairlead.render.manifests.objects import (
     ENVIRONMENT_CONFIG,
@@ -15,6 +16,7 @@ from fairlead.render.manifests.objects import (
 
 HOME = "/tmp/home/fairlead"
 """Runs, cache and logs; all that must last is in S3, Redis and MLflow."""
+TRAINING_SECONDS = 4 * 3600
 PERFORMANCE_SCHEDULE = "40 */6 * * *"
 RETRAINING_SCHEDULE = "10 5 * * *"
 """After the night's labels, and within the day that `slo.watched_within` allows."""
@@ -41,37 +43,49 @@ def performance_job(model: str, namespace: str) -> Object:
 
 
 def _cron_job(name: str, namespace: str, command: Sequence[str], schedule: str, *, suspend: bool = False) -> Object:
-    pod = {
-        "metadata": {"labels": {**JOB}},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [
-                {
-                    "name": "fairlead",
-                    "image": PIPELINE_IMAGE,
-                    "command": [*command, "--home", HOME],
-                    "envFrom": [
-                        {"configMapRef": {"name": ENVIRONMENT_CONFIG}},
-                        {"secretRef": {"name": STORAGE_SECRET}},
-                        {"secretRef": {"name": ONLINE_STORE_SECRET}},
-                    ],
-                    "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}},
-                    "securityContext": {**RESTRICTED},
-                    "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
-                }
-            ],
-            "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}}],
-        },
+    secrets = [{"secretRef": {"name": name}} for name in (STORAGE_SECRET, ONLINE_STORE_SECRET)]
+    container = {
+        "name": "fairlead",
+        "image": PIPELINE_IMAGE,
+        "command": [*command, "--home", HOME],
+        "envFrom": [{"configMapRef": {"name": ENVIRONMENT_CONFIG}}, *secrets],
+        "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}},
+        "securityContext": {**RESTRICTED},
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }
-    job = {"backoffLimit": 1, "activeDeadlineSeconds": 4 * 3600, "template": pod}
+    pod = {"containers": [container], "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "8Gi"}}]}
+    more = {"suspend": True} if suspend else {}
+    return cron_job(name, namespace, pod, schedule, TRAINING_SECONDS, **more)
+
+
+def cron_job(
+    name: str, namespace: str, pod: Mapping[str, Any], schedule: str, deadline_seconds: int, **more: Any
+) -> Object:
+    """A job of an environment by the clock, one at a time.
+
+    Args:
+        name: of the CronJob.
+        namespace: the environment's.
+        pod: its containers and volumes, and what of its security context is its own.
+        schedule: in UTC.
+        deadline_seconds: after which it is ended.
+        more: of the CronJob's spec.
+    """
+    security = {"runAsNonRoot": True, **pod.get("securityContext", {}), "seccompProfile": {"type": "RuntimeDefault"}}
     spec = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": security,
+        **{key: value for key, value in pod.items() if key != "securityContext"},
+    }
+    template = {"metadata": {"labels": {**JOB}}, "spec": spec}
+    job = {"backoffLimit": 1, "activeDeadlineSeconds": deadline_seconds, "template": template}
+    whole = {
         "schedule": schedule,
         "timeZone": "Etc/UTC",
-        **({"suspend": True} if suspend else {}),
         "concurrencyPolicy": "Forbid",
+        **more,
         "jobTemplate": {"spec": job},
     }
-    return thing("batch/v1", "CronJob", name, namespace=namespace, spec=spec)
+    return thing("batch/v1", "CronJob", name, namespace=namespace, spec=whole)

@@ -2,19 +2,17 @@
 
 from typing import Any
 
+from fairlead.render.manifests.cron_job import HOME, cron_job
 from fairlead.render.manifests.objects import (
     ALIBI_IMAGE,
     ENVIRONMENT_CONFIG,
-    JOB,
     PIPELINE_IMAGE,
     RESTRICTED,
     STORAGE_SECRET,
     Object,
-    thing,
 )
 from fairlead.spec.model import ModelSpec
 
-HOME = "/tmp/home/fairlead"
 EXCHANGE = "/exchange"
 DEADLINE_SECONDS = 1800
 WHY = """What it finds is kept beside the tables, and the collector serves it as metrics. By hand:
@@ -23,32 +21,16 @@ kubectl create job --from=cronjob/NAME NAME-1"""
 
 def drift_job(model: ModelSpec, namespace: str) -> Object:
     """`fairlead drift`; with the engine alibi a second container, without any credentials, compares."""
-    spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "fsGroup": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+    pod: dict[str, Any] = {
+        "securityContext": {"runAsUser": 10001, "fsGroup": 10001},
         "containers": [_container(model)],
         "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}}],
     }
     if model.drift.engine == "alibi":
-        spec["initContainers"] = [_worker()]
-        spec["volumes"].append({"name": "exchange", "emptyDir": {"sizeLimit": "1Gi"}})
-    pod = {"metadata": {"labels": {**JOB}}, "spec": spec}
-    job = {"backoffLimit": 1, "activeDeadlineSeconds": DEADLINE_SECONDS, "template": pod}
-    whole = {
-        "schedule": model.drift.schedule,
-        "timeZone": "Etc/UTC",
-        "concurrencyPolicy": "Forbid",
-        "startingDeadlineSeconds": 600,
-        "jobTemplate": {"spec": job},
-    }
-    return thing("batch/v1", "CronJob", f"{model.name}-drift", namespace=namespace, spec=whole)
+        pod["initContainers"] = [_worker()]
+        pod["volumes"].append({"name": "exchange", "emptyDir": {"sizeLimit": "1Gi"}})
+    schedule = model.drift.schedule
+    return cron_job(f"{model.name}-drift", namespace, pod, schedule, DEADLINE_SECONDS, startingDeadlineSeconds=600)
 
 
 def _container(model: ModelSpec) -> Object:
