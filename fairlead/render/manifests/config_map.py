@@ -12,12 +12,12 @@ REPO = "/app"
 def config_map(environment: EnvironmentSpec) -> Object:
     """`fairlead-environment`: the settings of `fairlead/settings.py`, and how S3 is reached."""
     return thing(
-        "v1", "ConfigMap", ENVIRONMENT_CONFIG, namespace=environment.namespace, data=environment_variables(environment)
+        "v1", "ConfigMap", ENVIRONMENT_CONFIG, namespace=environment.namespace, data=_beside_the_collector(environment)
     )
 
 
 def environment_variables(environment: EnvironmentSpec) -> dict[str, str]:
-    """By name; no secrets."""
+    """What steps of pipelines need, in any namespace; by name, no secrets."""
     bucket = environment.storage.bucket
     variables = {
         "FAIRLEAD_REPO": REPO,
@@ -31,12 +31,15 @@ def environment_variables(environment: EnvironmentSpec) -> dict[str, str]:
     }
     if environment.storage.endpoint is not None:
         variables["AWS_ENDPOINT_URL"] = environment.storage.endpoint
-    if environment.records:
-        variables["FAIRLEAD_COLLECTOR_URL"] = collector_url()
     return variables
+
+
+def _beside_the_collector(environment: EnvironmentSpec) -> dict[str, str]:
+    collector = {"FAIRLEAD_COLLECTOR_URL": collector_url()} if environment.records else {}
+    return {**environment_variables(environment), **collector}
 
 
 def variables_digest(environment: EnvironmentSpec) -> str:
     """An annotation of pods: they are replaced when a variable changes, which they read once."""
-    text = "\n".join(f"{name}={value}" for name, value in environment_variables(environment).items())
+    text = "\n".join(f"{name}={value}" for name, value in _beside_the_collector(environment).items())
     return hash_text(text)[:12]
