@@ -190,8 +190,12 @@ class RecordStore(Protocol):
         """
         ...
 
-    def read(self, model: str, first: date, last: date) -> "pa.Table":
-        """The rows of some days, both included, in the columns of `fairlead.records.rows.SCHEMA`."""
+    def read(self, model: str, first: date, last: date, columns: Sequence[str] | None = None) -> "pa.Table":
+        """The rows of some days, both included, in the columns of `fairlead.records.rows.SCHEMA`, or in some of them.
+
+        Raises:
+            HomeError: the store cannot be read.
+        """
         ...
 
 

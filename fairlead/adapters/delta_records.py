@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 FOLDER = "records"
+PARTITION = "day"
 COMPACT_EVERY = 200
 """Files of a day, one of each commit; then they become one, and again when the next day begins."""
 VACUUM_HOURS = 24
@@ -59,8 +60,8 @@ class DeltaRecords:
             table = self._tables.setdefault(model, _ModelTable(f"{self._root}/{FOLDER}/{model}"))
             return table.add(events)
 
-    def read(self, model: str, first: date, last: date) -> "pa.Table":
-        return _ModelTable(f"{self._root}/{FOLDER}/{model}").read(first, last)
+    def read(self, model: str, first: date, last: date, columns: Sequence[str] | None = None) -> "pa.Table":
+        return _ModelTable(f"{self._root}/{FOLDER}/{model}").read(first, last, columns)
 
 
 class _ModelTable:
@@ -87,18 +88,29 @@ class _ModelTable:
         except (OSError, DeltaError, ArrowException) as error:
             raise HomeError(f"cannot write records to {self._uri}: {' '.join(str(error).split())}") from None
 
-    def read(self, first: date, last: date) -> "pa.Table":
+    def read(self, first: date, last: date, columns: Sequence[str] | None) -> "pa.Table":
+        from deltalake.exceptions import DeltaError
+        from pyarrow import ArrowException
+
+        try:
+            return self._read(first, last, columns)
+        except (OSError, DeltaError, ArrowException) as error:
+            raise HomeError(f"cannot read records of {self._uri}: {' '.join(str(error).split())}") from None
+
+    def _read(self, first: date, last: date, columns: Sequence[str] | None) -> "pa.Table":
         import pyarrow as pa
 
         from fairlead.records.rows import SCHEMA
 
-        tables = [SCHEMA.empty_table()]
+        names = SCHEMA.names if columns is None else list(columns)
+        schema = pa.schema([SCHEMA.field(name) for name in names])
+        tables = [schema.empty_table()]
         if self._open() is not None:
             for day, path in self._files(None):
                 if first <= date.fromisoformat(day) <= last:
-                    rows = _parquet(path).read()
+                    rows = _parquet(path).read(columns=[name for name in names if name != PARTITION])
                     days = pa.array([date.fromisoformat(day)] * len(rows), pa.date32())
-                    tables.append(rows.append_column("day", days).select(SCHEMA.names).cast(SCHEMA))
+                    tables.append(rows.append_column(PARTITION, days).select(names).cast(schema))
         return pa.concat_tables(tables)
 
     def _add(self, events: Sequence[PredictionEvent]) -> int:
@@ -150,7 +162,7 @@ class _ModelTable:
             self._uri,
             SCHEMA,
             mode="ignore",
-            partition_by=["day"],
+            partition_by=[PARTITION],
             configuration=CONFIGURATION,
             storage_options=delta_options(self._uri),
         )

@@ -26,7 +26,8 @@ class MemoryRecords:
                 kept.setdefault((event.day, event.id), to_table([event], datetime.now(UTC)))
             return sum(len(rows) for rows in kept.values()) - before
 
-    def read(self, model: str, first: date, last: date) -> pa.Table:
+    def read(self, model: str, first: date, last: date, columns: Sequence[str] | None = None) -> pa.Table:
         with self._lock:
             rows = pa.concat_tables([SCHEMA.empty_table(), *self._events.get(model, {}).values()])
-        return rows.filter((pc.field("day") >= pa.scalar(first)) & (pc.field("day") <= pa.scalar(last)))
+        found = rows.filter((pc.field("day") >= pa.scalar(first)) & (pc.field("day") <= pa.scalar(last)))
+        return found.select(SCHEMA.names if columns is None else columns)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -21,14 +22,18 @@ from fairlead.adapters.git import GitBranch
 from fairlead.adapters.github import API, GitHubPulls
 from fairlead.errors import FairleadError, RegistryError, RolloutError
 from fairlead.lineage.digest import hash_json
-from fairlead.ports import ReleaseCounters
+from fairlead.ports import RecordStore, ReleaseCounters
 from fairlead.rollout import laptop
 from fairlead.rollout.control import Controller, Look
+from fairlead.rollout.recorded import RecordedAnswers
 from fairlead.rollout.routes import write_routes
 from fairlead.rollout.status import Status, hard_stop, sparkline
 from fairlead.rollout.telemetry import Telemetry
 from fairlead.rollout.watch import Watch
 from fairlead.settings import Settings, find_repo, of_command
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOKEN, GITHUB_API = "FAIRLEAD_GIT_TOKEN", "FAIRLEAD_GITHUB_API"
 PLOT_WIDTH = 60
@@ -73,9 +78,26 @@ class Parts:
             self.environment,
             self._counters(),
             gated=self.gated,
+            answers=self.answers(),
             pulls=self._pulls(url),
             run=self.run,
         )
+
+    def answers(self) -> RecordedAnswers:
+        """What reads the candidate's answers, where a model's spec asks for that."""
+
+        def records() -> RecordStore:
+            from fairlead.adapters.delta_records import DeltaRecords
+
+            return DeltaRecords(self.settings.tables_uri)
+
+        def labels(model: str, keys: "pd.Series[str]") -> "pd.DataFrame":
+            from fairlead.performance.source import labels_of
+            from fairlead.spec.load import load_specs
+
+            return labels_of(self.settings, *load_specs(self.settings.repo, model), keys)
+
+        return RecordedAnswers(records, labels)
 
     def gated(self, model: str) -> Collection[str]:
         """The versions that the registry calls accepted.
@@ -201,12 +223,15 @@ def print_status(status: Status, console: Console) -> None:
     if release.refused:
         table.add_row("rolled back", ", ".join(release.refused))
     table.add_row("since", f"{release.since.isoformat(timespec='seconds')}  (revision {release.revision})")
-    for name, value in (("last change", release.why), ("refused edit", status.problem), ("counts", status.unavailable)):
+    told = {"last change": release.why, "refused edit": status.problem, "counts": status.unavailable}
+    for name, value in {**told, "answers": status.answers.unavailable}.items():
         if value:
             table.add_row(name, value)
     console.print(table, highlight=False, markup=False)
     if status.decision is not None:
         _print_evidence(status, console)
+    for line in status.answers.lines:
+        console.print(line, highlight=False, markup=False)
     console.print(f"\nnext  {status.next}", highlight=False, markup=False)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LabelState = Literal["known", "awaited", "overdue", "early"]
 STATES: tuple[LabelState, ...] = ("known", "awaited", "overdue", "early")
+COLUMNS = ("request_id", "row", "rows", "version", "asked_at", "time", "score", "decision", "mirrored")
+"""Of records: what a prediction is made of."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Joined:
     at: datetime
     rows: "pd.DataFrame"
     """Columns `key`, `version`, `asked_at`, `score`, `state`, and where the state is `known` also `label` (0.0 or 1.0)
-    and `known_at`; in the order of asking."""
+    and `known_at`; in the order of asking. What else the predictions had is there, too."""
     conflicting: int
     """Predictions whose label came with different values."""
 
@@ -56,20 +58,21 @@ class Joined:
         return [str(version) for version in self.rows["version"].unique()]
 
 
-def predictions_of(records: "pa.Table") -> "pd.DataFrame":
-    """The predictions among records of `fairlead.records.rows.SCHEMA`: `key`, `version`, `asked_at`, `score`.
+def predictions_of(records: "pa.Table", *, copies: bool = False) -> "pd.DataFrame":
+    """The predictions among records with `COLUMNS`: `key`, `version`, `asked_at`, `score`, `decision`, `answered_at`.
 
-    Left out: failures, copies whose answer nobody got, and what has no id to be joined by.
+    Left out: failures, what has no id to be joined by and, unless they are asked for, copies whose answer nobody got.
     """
-    rows = records.select(["request_id", "row", "rows", "version", "asked_at", "time", "score", "mirrored"]).to_pandas()
-    rows = rows[(rows["rows"] > 0) & rows["request_id"].notna() & rows["score"].notna() & ~rows["mirrored"]]
+    rows = records.select(COLUMNS).to_pandas()
+    rows = rows[(rows["rows"] > 0) & rows["request_id"].notna() & rows["score"].notna() & (copies | ~rows["mirrored"])]
     alone = rows["rows"] == 1
     rows = rows.assign(
         key=rows["request_id"].where(alone, rows["request_id"] + "/" + rows["row"].astype(str)),
         version=rows["version"].fillna(""),
         asked_at=rows["asked_at"].fillna(rows["time"]),
+        answered_at=rows["time"],
     )
-    found: pd.DataFrame = rows[["key", "version", "asked_at", "score"]]
+    found: pd.DataFrame = rows[["key", "version", "asked_at", "score", "decision", "answered_at"]]
     return found
 
 

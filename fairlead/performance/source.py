@@ -11,6 +11,7 @@ from fairlead.tables.ingest import fingerprints, ingest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    import pandas as pd
 
 
 def label_rows(settings: Settings, model: ModelSpec, dataset: DatasetSpec) -> "ir.Table":
@@ -35,3 +36,17 @@ def label_rows(settings: Settings, model: ModelSpec, dataset: DatasetSpec) -> "i
         label=rows[model.label.column].cast("float64"),
         known_at=rows[model.label.known_at],
     )
+
+
+def labels_of(settings: Settings, model: ModelSpec, dataset: DatasetSpec, keys: "pd.Series[str]") -> "pd.DataFrame":
+    """Those of some predictions, as `label_rows`.
+
+    Raises:
+        SourceError: a source cannot be read.
+    """
+    import ibis
+
+    rows = label_rows(settings, model, dataset)
+    wanted = ibis.memtable(keys.drop_duplicates().to_frame("key"))
+    found: pd.DataFrame = rows.semi_join(wanted, "key").to_pandas()
+    return found

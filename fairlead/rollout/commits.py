@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from fairlead.rollout.answers import NOTHING, Answers
 from fairlead.rollout.decide import Decision
 from fairlead.rollout.release import Release
 
@@ -43,10 +44,16 @@ class PullRequest:
 
 
 def message_of(
-    before: Release, after: Release, environment: str, *, decision: Decision | None = None, run: str | None = None
+    before: Release,
+    after: Release,
+    environment: str,
+    *,
+    decision: Decision | None = None,
+    answers: Answers = NOTHING,
+    run: str | None = None,
 ) -> str:
     """Subject, reason and figures of the commit that makes `before` into `after`."""
-    body = str(decision) if decision else after.why
+    body = "\n".join([str(decision) if decision else after.why, *answers.lines])
     gate = before.gate or after.gate
     links = [f"Gates: {gate.run}"] if gate else []
     links += [f"Decided by: {run}"] if run else []

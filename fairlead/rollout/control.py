@@ -8,9 +8,10 @@ from typing import Literal
 
 from fairlead.errors import CountsError, ReleaseConflictError, RolloutError, SpecError
 from fairlead.ports import PullRequests, ReleaseCounters, ReleaseRepository
+from fairlead.rollout.answers import NOTHING, Answers
 from fairlead.rollout.commits import TRAILER, PullRequest, message_of
 from fairlead.rollout.counters import Evidence, evidence_of, snapshots_begin
-from fairlead.rollout.decide import Decision
+from fairlead.rollout.decide import ASKED, Decision
 from fairlead.rollout.file import FILE, release_path, render_release
 from fairlead.rollout.history import Gated, Standing, standing_at
 from fairlead.rollout.quality import Quality
@@ -58,7 +59,7 @@ class Look:
     decision: Decision | None = None
     """None where nothing is to be judged, or cannot be."""
     unavailable: str | None = None
-    """Why the counts cannot be relied on; None: they can, or none are needed."""
+    """Why counts or answers cannot be relied on; None: they can, or none are needed."""
     commit: str | None = None
     """That was made."""
     proposal: PullRequest | None = None
@@ -79,8 +80,8 @@ class Controller:
     """Asked where an edit by hand brings a candidate."""
     pulls: PullRequests | None = None
     """Needed where a model's `approve` names the environment."""
-    quality: Callable[[Release, RolloutSpec], Quality | None] = lambda release, spec: None
-    """Of the candidate's answers by labels; None: not known yet."""
+    answers: Callable[[Release, RolloutSpec, datetime], Answers] = lambda release, spec, now: NOTHING
+    """What records and labels say of the candidate's answers by now; it raises nothing."""
     run: str | None = None
     """Where the controller's own log can be read."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -190,18 +191,24 @@ class Controller:
             decision, evidence = self.judge(place, now)
         except CountsError as error:
             return self._seen(place, "nothing", "Held: the counts cannot be read.", unavailable=str(error))
-        if decision.verdict in ("hold", "wait"):
-            return self._seen(place, "nothing", decision.reason, decision=decision, unavailable=evidence.blind)
-        quality = self.quality(release, place.spec)
-        event = Observe.of(decision, at=now, revision=release.revision, quality=quality)
-        after = step(release, event, place.spec)
-        if after is release and _labels_are_late(release, decision, place.spec):
-            reason = f"No harm is seen, but after {place.spec.deadline_minutes:g} minutes too few labels are known."
-            decision = replace(decision, verdict="ask_person", reason=reason)
-            after = step(release, Observe.of(decision, at=now, revision=release.revision), place.spec)
+        answers = self.answers(release, place.spec, now)
+        decision = _with_quality(decision, answers.quality)
+        unavailable = " ".join(filter(None, (evidence.blind, answers.unavailable))) or None
+        after = release
+        if decision.verdict not in ("hold", "wait"):
+            event = Observe.of(
+                decision, at=now, revision=release.revision, quality=answers.quality, comparison=answers.comparison
+            )
+            after = step(release, event, place.spec)
+            if after is release and _evidence_is_late(release, decision, place.spec):
+                decision = replace(decision, verdict="ask_person", reason=_why_late(answers, place), next=ASKED)
+                after = step(release, Observe.of(decision, at=now, revision=release.revision), place.spec)
         if after is release:
-            return self._seen(place, "nothing", _why_still(release, decision, quality), decision=decision)
-        return self._write(place, after, _result(release, after), decision, evidence.blind)
+            reason = _why_still(release, decision, answers)
+            return self._seen(place, "nothing", reason, decision=decision, unavailable=unavailable)
+        if after.waiting is not None:
+            decision = replace(decision, verdict="ask_person", reason=after.waiting, next=ASKED)
+        return self._write(place, after, _result(release, after), decision, unavailable, answers)
 
     def _settle(self, place: Place) -> Look:
         """End a promotion as soon as each server of the stable service answers with the new version."""
@@ -218,12 +225,18 @@ class Controller:
         return self._write(place, step(release, event, place.spec), "settled", None, None)
 
     def _write(
-        self, place: Place, after: Release, result: Result, decision: Decision | None, unavailable: str | None
+        self,
+        place: Place,
+        after: Release,
+        result: Result,
+        decision: Decision | None,
+        unavailable: str | None,
+        answers: Answers = NOTHING,
     ) -> Look:
         before = place.release
         if asks_person(self.environment, before, after, place.spec):
-            return self._propose(place, after, decision)
-        message = message_of(before, after, self.environment, decision=decision, run=self.run)
+            return self._propose(place, after, decision, answers)
+        message = message_of(before, after, self.environment, decision=decision, answers=answers, run=self.run)
         text = render_release(after, place.environment, place.standing.text)
         commit = self.repository.commit(place.path, text, message, seen=place.commit)
         self._withdraw(before)
@@ -231,7 +244,7 @@ class Controller:
         reason = decision.reason if decision else after.why
         return self._seen(done, result, reason, decision=decision, unavailable=unavailable, commit=commit)
 
-    def _propose(self, place: Place, after: Release, decision: Decision | None) -> Look:
+    def _propose(self, place: Place, after: Release, decision: Decision | None, answers: Answers) -> Look:
         """A pull request for this revision; one that is open is left alone, one that was closed is a no."""
         if self.pulls is None:
             told = f"{self.environment} asks a person before a promotion, by pull requests, but none are configured"
@@ -244,7 +257,7 @@ class Controller:
             return self._write(place, step(before, event, place.spec), "held", None, None)
         if found is not None:
             return self._seen(place, "nothing", f"Waits for {found.url}.", decision=decision, proposal=found)
-        message = message_of(before, after, self.environment, decision=decision, run=self.run)
+        message = message_of(before, after, self.environment, decision=decision, answers=answers, run=self.run)
         text = render_release(after, place.environment, place.standing.text)
         self.repository.propose(branch, place.path, text, message, seen=place.commit)
         title, _, body = message.partition("\n\n")
@@ -297,19 +310,41 @@ def _with_reason(decision: Decision, evidence: Evidence) -> Decision:
     return decision
 
 
-def _labels_are_late(release: Release, decision: Decision, spec: RolloutSpec) -> bool:
+def _with_quality(decision: Decision, quality: Quality | None) -> Decision:
+    """Answers that are worse decide, whatever the counts say."""
+    if quality is None or quality.verdict != "worse":
+        return decision
+    losses = f"mean loss {quality.candidate_loss:.4f} against {quality.stable_loss:.4f}"
+    reason = f"The candidate's answers are worse than stable's: {losses}."
+    return replace(decision, verdict="roll_back", reason=reason, next="all requests go to stable")
+
+
+def _evidence_is_late(release: Release, decision: Decision, spec: RolloutSpec) -> bool:
     idle = release.hold is None and release.waiting is None
     return idle and decision.verdict == "advance" and decision.elapsed_minutes >= spec.deadline_minutes
 
 
-def _why_still(release: Release, decision: Decision, quality: Quality | None) -> str:
+def _why_late(answers: Answers, place: Place) -> str:
+    found = answers.quality
+    if answers.unavailable is not None:
+        gap = answers.unavailable
+    elif place.spec.quality is not None and (found is None or found.verdict != "not_worse"):
+        gap = "Too few labels are known" + (f": {'; '.join(answers.lines)}." if answers.lines else ".")
+    else:
+        gap = "No request is recorded that both versions answered."
+    return f"No harm is seen, but it is undecided after {place.spec.deadline_minutes:g} minutes. {gap}"
+
+
+def _why_still(release: Release, decision: Decision, answers: Answers) -> str:
+    if decision.verdict in ("hold", "wait"):
+        return decision.reason
     if release.hold is not None:
         return f"Held: {release.hold}."
     if release.waiting is not None:
         return f"A person is asked: {release.waiting}"
-    if decision.verdict == "advance":
-        return f"No harm is seen; waits for labels ({quality})." if quality else "No harm is seen; waits for its time."
-    return decision.reason
+    if decision.verdict != "advance":
+        return decision.reason
+    return f"No harm is seen; waits for labels ({answers.quality})." if answers.quality else "No harm is seen; waits."
 
 
 def _result(before: Release, after: Release) -> Result:

@@ -28,6 +28,7 @@ from fairlead.spec.model import RolloutSpec
 
 Verdict = Literal["roll_back", "advance", "wait", "hold", "ask_person"]
 
+ASKED = "a person approves or aborts; harm still rolls back"
 SILENT_WINDOWS = 4
 """So many windows without a request for the candidate are told as a fault of its own."""
 
@@ -212,7 +213,7 @@ def _next(
     if verdict in ("roll_back", "advance"):
         return "all requests go to stable" if verdict == "roll_back" else "the next step"
     if verdict == "ask_person":
-        return "a person approves or aborts; harm still rolls back"
+        return ASKED
     deadline = (since + timedelta(minutes=spec.deadline_minutes)).isoformat(timespec="seconds")
     missing = [f"{_e(signal.log_advance)} for no harm by {signal.name}" for signal in signals]
     return (

@@ -36,7 +36,7 @@ class Quality:
 
     verdict: Literal["worse", "not_worse", "undecided"]
     pairs: int
-    """Records, or groups of them, that both versions answered and whose label is known."""
+    """Records that both versions answered and whose label is known, or groups of records, or blocks of them."""
     stable_loss: float
     candidate_loss: float
     margin: float

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from fairlead.errors import RolloutError
+from fairlead.rollout.comparison import Comparison
 from fairlead.rollout.decide import Decision, Verdict, decide
 from fairlead.rollout.quality import Quality
 from fairlead.rollout.reference import Reference
@@ -50,11 +51,28 @@ class Observe(Event):
     reason: str
     quality: Quality | None = None
     """Where labelled records were compared."""
+    comparison: Comparison | None = None
+    """Of both versions' answers, in the shadow."""
 
     @classmethod
-    def of(cls, decision: Decision, *, at: datetime, revision: int, quality: Quality | None = None) -> "Observe":
+    def of(
+        cls,
+        decision: Decision,
+        *,
+        at: datetime,
+        revision: int,
+        quality: Quality | None = None,
+        comparison: Comparison | None = None,
+    ) -> "Observe":
         """What a decision says to a release."""
-        return cls(at=at, revision=revision, verdict=decision.verdict, reason=decision.reason, quality=quality)
+        return cls(
+            at=at,
+            revision=revision,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            quality=quality,
+            comparison=comparison,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +191,11 @@ def judge(
     return decide(windows, reference, spec, since=since, now=now, progress=done, min_minutes=needed)
 
 
+def most_differing(release: Release, spec: RolloutSpec) -> float | None:
+    """Share of answers unlike stable's beyond which a person ends the shadow; None: nobody needs to be asked."""
+    return spec.answers.most_differing if release.stage == "shadow" and spec.answers is not None else None
+
+
 def asks_person(environment: str, before: Release, after: Release, spec: RolloutSpec) -> bool:
     """Whether the environment wants a person to agree to this change: a promotion, never a rollback."""
     return environment in spec.approve and after.stage == "promoted" and before.stage != "promoted"
@@ -223,6 +246,12 @@ def _observe(release: Release, event: Observe, spec: RolloutSpec) -> Release:
         return release
     if _needs_quality(release, spec) and (quality is None or quality.verdict != "not_worse"):
         return release
+    limit = most_differing(release, spec)
+    if limit is not None and event.comparison is None:
+        return release
+    if limit is not None and event.comparison is not None and event.comparison.share > limit:
+        said = f"More than {limit:.2%} of the answers are not stable's; {event.comparison}."
+        return _changed(release, event, waiting=said, why="other answers: a person is asked")
     return _advance(release, event, spec, event.reason)
 
 

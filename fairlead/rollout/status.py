@@ -1,11 +1,12 @@
 """What is known of a release, for a person or a script."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import exp
 from typing import Any
 
 from fairlead.errors import CountsError
+from fairlead.rollout.answers import NOTHING, Answers
 from fairlead.rollout.control import Controller, Place
 from fairlead.rollout.decide import Decision
 from fairlead.rollout.evidence import LOG_HARD
@@ -50,6 +51,7 @@ class Status:
     """Of the newest commit, which is not the last good document."""
     unavailable: str | None = None
     """Why there are no counts, or none to rely on."""
+    answers: Answers = NOTHING
 
     @property
     def curves(self) -> list[Curve]:
@@ -79,6 +81,18 @@ class Status:
                 }
                 for curve in self.curves
             ],
+            **self._answers_as_json(),
+        }
+
+    def _answers_as_json(self) -> dict[str, Any]:
+        found = self.answers
+        compared = found.comparison
+        return {
+            "quality": asdict(found.quality) if found.quality else None,
+            "answers_recorded": found.recorded,
+            "labels_known": found.labels,
+            "comparison": {**asdict(compared), "share": compared.share} if compared else None,
+            "answers_unavailable": found.unavailable,
         }
 
 
@@ -89,8 +103,9 @@ def status_of(controller: Controller, model: str) -> Status:
         RolloutError: the release cannot be read.
     """
     place, now = controller.place(model), controller.clock()
-    decision = unavailable = None
+    decision, unavailable, answers = None, None, NOTHING
     if place.release.stage in ("shadow", "canary"):
+        answers = controller.answers(place.release, place.spec, now)
         try:
             decision, evidence = controller.judge(place, now)
             unavailable = evidence.blind
@@ -98,7 +113,7 @@ def status_of(controller: Controller, model: str) -> Status:
             unavailable = str(error)
     said = _next(place, decision, unavailable)
     found = place.standing.problem
-    return Status(controller.environment, place.release, now, said, decision, found, unavailable)
+    return Status(controller.environment, place.release, now, said, decision, found, unavailable, answers)
 
 
 def curves_of(decision: Decision) -> list[Curve]:

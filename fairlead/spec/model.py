@@ -267,10 +267,23 @@ class LatencyRule(Spec):
 
 
 class QualityRule(Spec):
-    """How much worse than stable's a candidate's answers may be, on the same labelled records."""
+    """How much worse than stable's a candidate's answers may be, where the labels of both are known."""
 
+    loss: Literal["squared_error", "wrong_decision"] = "squared_error"
+    """Of an answer, from 0 to 1. `squared_error`: of the score. `wrong_decision`: 0 for right and 1 for wrong, by the
+    threshold of each version."""
     margin: float = Field(default=0.02, gt=0, lt=1)
-    """Difference of the mean losses (0 for right, 1 for wrong) that would be harm."""
+    """Difference of the mean losses that would be harm; below it a candidate may be promoted. One that is surely above
+    0 rolls back."""
+
+
+class AnswersRule(Spec):
+    """How far a candidate's answers may be from stable's to the same requests, in the shadow; no label is needed."""
+
+    tolerance: float = Field(default=0.01, ge=0, lt=1)
+    """Scores that are further apart are different answers."""
+    most_differing: float | None = Field(default=None, ge=0, lt=1)
+    """Share of different answers beyond which a person is asked before the shadow ends. `null`: they are only told."""
 
 
 class RolloutSpec(Spec):
@@ -298,6 +311,8 @@ class RolloutSpec(Spec):
     """`null`: latency is not judged."""
     quality: QualityRule | None = None
     """Judged before the shadow ends; by `ab` before the promotion. Absent: quality is not judged."""
+    answers: AnswersRule | None = None
+    """Absent: answers are compared where `quality` is there, and only told."""
     deadline_minutes: float = Field(default=60, gt=0)
     """If nothing is decided after so long a person is asked."""
     approve: dict[KebabName, Literal["pull-request"]] = {}
@@ -311,6 +326,8 @@ class RolloutSpec(Spec):
             raise ValueError(f"shadow_minutes must be above 0 for the strategy {self.strategy}, which is decided there")
         if self.strategy == "ab" and self.quality is None:
             raise ValueError("strategy ab is decided by labels, but there is no `quality`")
+        if self.answers is not None and self.shadow_minutes == 0:
+            raise ValueError("answers are compared in the shadow, but shadow_minutes is 0")
         slowest = max(self.shadow_minutes, self.min_minutes, self.warm_up_seconds / 60)
         if self.deadline_minutes <= slowest:
             raise ValueError(
@@ -318,6 +335,11 @@ class RolloutSpec(Spec):
                 f"takes {slowest:g} minutes, but is {self.deadline_minutes:g}"
             )
         return self
+
+    @property
+    def reads_records(self) -> bool:
+        """Whether a candidate is judged by what was recorded of its answers, too."""
+        return self.quality is not None or self.answers is not None
 
     @property
     def weights(self) -> tuple[int, ...]:
