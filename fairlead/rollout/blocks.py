@@ -17,7 +17,7 @@ Tests of two samples in blocks, whose sizes may follow from the past alone, are 
 "Generic E-variables for exact sequential k-sample tests that allow for optional stopping" (Journal of Statistical
 Planning and Inference 230, 106116); bets on a difference of means those of Shekhar & Ramdas 2023, "Nonparametric
 two-sample testing by betting" (IEEE Transactions on Information Theory 70). To end a block at the candidate's first
-answer would be simpler, but that answer is then always the last one: where losses rise, it looks worse.
+answer would be simpler, but that answer is then always the last one: it is a fair draw only where losses have no trend.
 
 **What is not covered.** Where a user keeps an arm, the answers to one user are one draw and not several. Users with
 very many requests make the risk larger than it says.

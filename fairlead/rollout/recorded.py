@@ -61,18 +61,18 @@ class RecordedAnswers:
         """Predictions of both arms that count, in the order of the answers."""
         begin = since_when(release, spec)
         records = self.records().read(release.model, begin.date(), now.date(), COLUMNS)
-        rows = predictions_of(_of_both(records, release, begin), copies=True)
+        rows = predictions_of(_of_both(records, release, begin, now), copies=True)
         return rows.sort_values(["answered_at", "key"], kind="stable")
 
 
-def _of_both(records: "pa.Table", release: Release, begin: datetime) -> "pa.Table":
+def _of_both(records: "pa.Table", release: Release, begin: datetime, now: datetime) -> "pa.Table":
     """Stable's answers to callers; the candidate's in the shadow, where all are copies, or to callers."""
     import pyarrow.compute as pc
 
     live, version = ~pc.field("mirrored"), pc.field("version")
     counts = pc.scalar(True) if release.stage == "shadow" else live
     arms = ((version == release.stable) & live) | ((version == release.candidate) & counts)
-    return records.filter((pc.field("time") >= begin) & arms)
+    return records.filter((pc.field("time") >= begin) & (pc.field("time") <= now) & arms)
 
 
 def _no_labels() -> "pd.DataFrame":

@@ -244,7 +244,7 @@ def _observe(release: Release, event: Observe, spec: RolloutSpec) -> Release:
         return _changed(release, event, waiting=event.reason, why="undecided: a person is asked")
     if event.verdict != "advance" or release.waiting is not None or _before_time(release, event, spec):
         return release
-    if _needs_quality(release, spec) and (quality is None or quality.verdict != "not_worse"):
+    if needs_quality(release, spec) and (quality is None or quality.verdict != "not_worse"):
         return release
     limit = most_differing(release, spec)
     if limit is not None and event.comparison is None:
@@ -259,7 +259,8 @@ def _before_time(release: Release, event: Event, spec: RolloutSpec) -> bool:
     return release.stage == "shadow" and (event.at - release.since).total_seconds() < 60 * spec.shadow_minutes
 
 
-def _needs_quality(release: Release, spec: RolloutSpec) -> bool:
+def needs_quality(release: Release, spec: RolloutSpec) -> bool:
+    """Whether the next step asks for labels that show no harm."""
     if spec.quality is None:
         return False
     return _is_last(release, spec) if release.strategy == "ab" else release.stage == "shadow"

@@ -11,6 +11,7 @@ from fairlead.rollout.control import Controller, Place
 from fairlead.rollout.decide import Decision
 from fairlead.rollout.evidence import LOG_HARD
 from fairlead.rollout.release import Release
+from fairlead.rollout.stages import needs_quality
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LARGEST_LOG = 700.0
@@ -111,7 +112,7 @@ def status_of(controller: Controller, model: str) -> Status:
             unavailable = evidence.blind
         except CountsError as error:
             unavailable = str(error)
-    said = _next(place, decision, unavailable)
+    said = _next(place, decision, unavailable, answers)
     found = place.standing.problem
     return Status(controller.environment, place.release, now, said, decision, found, unavailable, answers)
 
@@ -143,7 +144,7 @@ def hard_stop(decision: Decision) -> str:
     return f"e = {_e(decision.log_hard)} of {_e(LOG_HARD)}"
 
 
-def _next(place: Place, decision: Decision | None, unavailable: str | None) -> str:
+def _next(place: Place, decision: Decision | None, unavailable: str | None, answers: Answers) -> str:
     release = place.release
     if place.standing.problem is not None:
         return "the last good document is put back"
@@ -157,6 +158,12 @@ def _next(place: Place, decision: Decision | None, unavailable: str | None) -> s
         return f"settles when the stable service answers with version {release.stable}"
     if decision is None:
         return "a version that passed its gates can be started"
+    quality = answers.quality.verdict if answers.quality else "undecided"
+    if quality == "worse":
+        return "all requests go to stable"
+    if decision.verdict == "advance" and needs_quality(release, place.spec) and quality == "undecided":
+        following = "first" if release.stage == "shadow" else "next"
+        return f"the {following} step, when labels have shown that the answers are not worse"
     if decision.verdict == "advance" and release.stage == "shadow" and place.spec.shadow_minutes:
         return f"the first step, when the shadow has lasted {place.spec.shadow_minutes:g} minutes"
     return decision.next

@@ -1,5 +1,6 @@
 """The controller: from commits and counters to the next commit, whatever goes wrong in between."""
 
+import json
 import threading
 from datetime import timedelta
 
@@ -7,7 +8,10 @@ import pytest
 
 from fairlead.adapters.memory_branch import MemoryBranch
 from fairlead.errors import CountsMissingError, ReleaseConflictError
+from fairlead.rollout.answers import NOTHING, Answers
+from fairlead.rollout.comparison import Comparison
 from fairlead.rollout.quality import Quality
+from fairlead.rollout.status import status_of
 from fairlead.rollout.telemetry import Telemetry
 from fairlead.rollout.watch import Watch
 from tests.unit.rollout_world import MODEL, World, first_files
@@ -279,10 +283,83 @@ def test_labels_that_say_worse_roll_back_and_those_that_say_not_worse_let_it_go_
     for verdict, result in (("worse", "rolled_back"), ("not_worse", "advanced")):
         world = World(MemoryBranch(first_files(quality={"margin": 0.02})))
         found = Quality(verdict, 2000, 0.1, 0.1, 0.02, 5.0, 5.0)
-        world.controller = world.another(quality=lambda release, spec, found=found: found)
+        world.controller = world.another(answers=lambda release, spec, now, found=found: Answers(found))
         world.hour()
         world.start()
         world.until(result)
+
+
+GOOD = Quality("not_worse", 2000, 0.1, 0.1, 0.02, 0.0, 5.0)
+WORSE = Quality("worse", 2000, 0.1, 0.2, 0.02, 5.0, 0.0)
+SAME = Comparison(pairs=1000, tolerance=0.01, differing=10, mean_difference=0.001, p95_difference=0.004)
+OTHER = Comparison(pairs=1000, tolerance=0.01, differing=400, mean_difference=0.05, p95_difference=0.2)
+
+
+def judged_by(found: Answers, **rollout) -> World:
+    world = World(MemoryBranch(first_files(**rollout)))
+    world.controller = world.another(answers=lambda release, spec, now: found)
+    world.hour()
+    world.start()
+    return world
+
+
+def test_commits_hold_the_figures_of_quality_and_of_the_shadow():
+    world = judged_by(Answers(GOOD, 4000, 3900, SAME), quality={})
+    world.until("advanced")
+    assert "mean loss 0.1000 against stable's 0.1000 on 2000 pairs" in world.messages()[-1]
+    assert "the labels of 3900 of 4000 recorded answers are known" in world.messages()[-1]
+    assert "10 of 1000 copies (1.00%) differ" in world.messages()[-1]
+
+
+def test_worse_answers_roll_back_although_the_counts_say_wait_and_the_commit_says_by_what():
+    world = judged_by(Answers(WORSE), quality={})
+    [*_, look] = world.until("rolled_back")
+    assert look.decision.elapsed_minutes < 1, "no absence of harm could be shown by then"
+    assert look.reason == "The candidate's answers are worse than stable's: mean loss 0.2000 against 0.1000."
+    assert look.release.why == look.reason
+    assert look.reason in world.messages()[-1]
+    assert "does no harm" not in world.messages()[-1]
+
+
+def test_answers_that_cannot_be_read_are_told_hold_the_release_and_at_last_a_person_is_asked():
+    world = judged_by(Answers(unavailable="no such bucket."), quality={})
+    [*waited, look] = world.until("asked")
+    assert {seen.result for seen in waited} == {"nothing"}
+    assert all("no such bucket" in seen.unavailable for seen in waited)
+    assert "no such bucket" in look.release.waiting
+    assert look.release.stage == "shadow"
+
+
+def test_a_person_is_asked_where_too_many_answers_are_others_and_not_where_that_is_only_told():
+    for rule, result in (({"most_differing": 0.1}, "asked"), ({}, "advanced")):
+        world = judged_by(Answers(comparison=OTHER), answers=rule)
+        [*_, look] = world.until("asked", "advanced")
+        assert look.result == result
+        assert "400 of 1000 copies (40.00%)" in world.messages()[-1]
+        assert "labels" not in status_of(world.controller, MODEL).next
+    world = judged_by(Answers(comparison=SAME), answers={"most_differing": 0.1})
+    world.until("advanced")
+
+
+def test_where_no_copy_could_be_compared_nobody_goes_on_unasked():
+    world = judged_by(NOTHING, answers={"most_differing": 0.1})
+    [*_, look] = world.until("asked")
+    assert "No request is recorded that both versions answered" in look.release.waiting
+
+
+def test_a_status_shows_quality_and_answers_in_words_and_as_json():
+    world = judged_by(Answers(GOOD, 4000, 3900, SAME), quality={})
+    found = status_of(world.controller, MODEL).as_json()
+    assert found["quality"]["candidate_loss"] == 0.1
+    assert (found["labels_known"], found["answers_recorded"]) == (3900, 4000)
+    assert (found["comparison"]["share"], found["answers_unavailable"]) == (0.01, None)
+    json.dumps(found)
+    waiting = judged_by(Answers(unavailable="no such bucket."), quality={})
+    for _ in range(25):
+        waiting.window()
+    found = status_of(waiting.controller, MODEL)
+    assert found.next == "the first step, when labels have shown that the answers are not worse"
+    assert found.as_json()["answers_unavailable"] == "no such bucket."
 
 
 def test_what_a_look_saw_and_did_is_in_the_metrics(world):
