@@ -148,6 +148,9 @@ def _next(place: Place, decision: Decision | None, unavailable: str | None, answ
     release = place.release
     if place.standing.problem is not None:
         return "the last good document is put back"
+    quality = answers.quality.verdict if answers.quality else "undecided"
+    if decision is not None and quality == "worse":
+        return "all requests go to stable"
     if unavailable is not None:
         return "nothing, until the counts can be read; nothing is promoted meanwhile"
     if release.hold is not None:
@@ -158,9 +161,6 @@ def _next(place: Place, decision: Decision | None, unavailable: str | None, answ
         return f"settles when the stable service answers with version {release.stable}"
     if decision is None:
         return "a version that passed its gates can be started"
-    quality = answers.quality.verdict if answers.quality else "undecided"
-    if quality == "worse":
-        return "all requests go to stable"
     if decision.verdict == "advance" and needs_quality(release, place.spec) and quality == "undecided":
         following = "first" if release.stage == "shadow" else "next"
         return f"the {following} step, when labels have shown that the answers are not worse"
