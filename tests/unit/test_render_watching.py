@@ -74,17 +74,21 @@ def test_alibi_compares_beside_the_job_and_has_no_credentials():
         assert {"name": "exchange", "mountPath": worker["args"][0]} in container["volumeMounts"]
 
 
-def test_a_model_watched_by_alibi_needs_its_image(tmp_path: Path):
+def one_model(folder: Path, old: str, new: str) -> None:
+    """An environment with one model, of which something is changed."""
     for name in ("argocd/settings.yaml", "manifests/envs/dev/environment.yaml", "manifests/envs/dev/images.yaml"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text((REPO / name).read_text())
-    scale = tmp_path / "manifests/envs/dev/flight-delay/scale.yaml"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text((REPO / name).read_text())
+    scale = folder / "manifests/envs/dev/flight-delay/scale.yaml"
     scale.parent.mkdir()
     scale.write_text((REPO / "manifests/envs/dev/flight-delay/scale.yaml").read_text())
-    model = tmp_path / "pipelines/models/flight-delay.yaml"
+    model = folder / "pipelines/models/flight-delay.yaml"
     model.parent.mkdir(parents=True)
-    text = (REPO / "pipelines/models/flight-delay.yaml").read_text()
-    model.write_text(text.replace("drift:\n", "drift:\n  engine: alibi\n"))
+    model.write_text((REPO / "pipelines/models/flight-delay.yaml").read_text().replace(old, new))
+
+
+def test_a_model_watched_by_alibi_needs_its_image(tmp_path: Path):
+    one_model(tmp_path, "drift:\n", "drift:\n  engine: alibi\n")
     with pytest.raises(SpecError, match="must name the image `alibi`, by which flight-delay is watched"):
         manifests(tmp_path)
     images = tmp_path / "manifests/envs/dev/images.yaml"
@@ -93,3 +97,35 @@ def test_a_model_watched_by_alibi_needs_its_image(tmp_path: Path):
     whole = YAML(typ="safe").load(files[Path("manifests/envs/dev/common/kustomization.yaml")])
     assert {"name": "fairlead/alibi", "newName": "fairlead/alibi", "newTag": "0.1.0"} in whole["images"]
     assert "cron-job-flight-delay-drift.yaml" in whole["resources"]
+
+
+POLICY = Path("manifests/envs/dev/common/network-policy-rollout-to-storage.yaml")
+CONTROLLER = Path("manifests/envs/dev/common/deployment-rollout.yaml")
+
+
+@pytest.mark.parametrize("rule", ["quality: {}", "answers: {}"])
+def test_the_controller_reaches_storage_where_a_model_is_judged_by_its_answers(tmp_path: Path, rule: str):
+    one_model(tmp_path, "rollout:\n", f"rollout:\n  {rule}\n")
+    files = manifests(tmp_path)
+    pod = YAML(typ="safe").load(files[CONTROLLER])["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert {"secretRef": {"name": "fairlead-storage"}} in container["envFrom"]
+    assert container["resources"]["limits"]["memory"] == "3Gi"
+    policy = YAML(typ="safe").load(files[POLICY])["spec"]
+    assert policy["podSelector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert POLICY.name in files[POLICY.with_name("kustomization.yaml")]
+
+
+def test_and_has_no_credentials_of_it_where_none_is(tmp_path: Path):
+    one_model(tmp_path, "", "")
+    files = manifests(tmp_path)
+    assert POLICY not in files
+    assert "fairlead-storage" not in files[CONTROLLER]
+
+
+def test_answers_that_nobody_records_cannot_be_judged(tmp_path: Path):
+    one_model(tmp_path, "rollout:\n", "rollout:\n  quality: {}\n")
+    environment = tmp_path / "manifests/envs/dev/environment.yaml"
+    environment.write_text(environment.read_text().replace("records: true", "records: false"))
+    with pytest.raises(SpecError, match="must say `records: true`, for the releases of flight-delay"):
+        manifests(tmp_path)

@@ -1,6 +1,6 @@
 """The NetworkPolicies of an environment: nothing may talk, and then each edge that is needed, with its reason."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from fairlead.render.manifests.objects import (
     thing,
 )
 from fairlead.spec.environment import EnvironmentSpec
+from fairlead.spec.model import ModelSpec
 
 MONITORING_NAMESPACE = "monitoring"
 HTTPS_PORT, REDIS_PORT, DNS_PORT = 443, 6379, 53
@@ -25,7 +26,9 @@ SERVING = {"matchExpressions": [{"key": MODEL, "operator": "Exists"}]}
 JOBS = {"matchLabels": JOB}
 
 
-def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object, str]]:
+def network_policies(
+    environment: EnvironmentSpec, models: Sequence[ModelSpec] = ()
+) -> Mapping[str, tuple[Object, str]]:
     """Name → policy and why it is there."""
     serving_ports = [HTTP_CONTAINER_PORT, GRPC_CONTAINER_PORT]
     gateway, collector = environment.gateway.namespace, {"matchLabels": {"app.kubernetes.io/name": COLLECTOR}}
@@ -83,7 +86,7 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
             "What the collector counts, and what jobs that watch have found.",
         ),
     }
-    edges |= _of_releases(environment)
+    edges |= _of_releases(environment, models)
     return {
         name: (
             thing("networking.k8s.io/v1", "NetworkPolicy", name, namespace=environment.namespace, spec=spec),
@@ -93,11 +96,16 @@ def network_policies(environment: EnvironmentSpec) -> Mapping[str, tuple[Object,
     }
 
 
-def _of_releases(environment: EnvironmentSpec) -> dict[str, tuple[Object, str]]:
+def _of_releases(environment: EnvironmentSpec, models: Sequence[ModelSpec]) -> dict[str, tuple[Object, str]]:
     if environment.releases is None:
         return {}
     pods = {"matchLabels": rollout.LABELS}
+    storage = (
+        _egress(pods, *_at(environment.storage.endpoint or AMAZON)),
+        "Records and labels, by which a model's `rollout.quality` or `rollout.answers` judges a candidate.",
+    )
     return {
+        **({"rollout-to-storage": storage} if rollout.reads_records(models) else {}),
         "rollout-to-releases": (
             _egress(pods, *_at(_as_url(environment.releases.repository))),
             "Releases are read from Git and written there.",

@@ -1,15 +1,19 @@
 """The controller of releases: one process an environment, which talks to Git, Prometheus and MLflow alone."""
 
+from collections.abc import Sequence
+
 from fairlead.render.manifests.objects import (
     ENVIRONMENT_CONFIG,
     PIPELINE_IMAGE,
     RELEASES_CONFIG,
     RELEASES_SECRET,
     RESTRICTED,
+    STORAGE_SECRET,
     Object,
     thing,
 )
 from fairlead.spec.environment import EnvironmentSpec
+from fairlead.spec.model import ModelSpec
 
 NAME = "rollout"
 LABELS = {"app.kubernetes.io/name": "fairlead-rollout"}
@@ -20,8 +24,18 @@ WHY = """One replica is enough, and two do no harm: of two that decide at once o
 cluster: what it decides is a commit, which Argo CD applies."""
 
 
-def deployment(environment: EnvironmentSpec) -> Object:
-    """`fairlead rollout watch`; none where no repository is declared."""
+def reads_records(models: Sequence[ModelSpec]) -> bool:
+    """Whether some of an environment's models are judged by what was recorded of their answers, too."""
+    return any(model.rollout.reads_records for model in models)
+
+
+def deployment(environment: EnvironmentSpec, models: Sequence[ModelSpec] = ()) -> Object:
+    """`fairlead rollout watch`; none where no repository is declared.
+
+    Records and labels are in S3, and joining them takes room: it gets both where a model asks for that.
+    """
+    joins = reads_records(models)
+    storage: list[Object] = [{"secretRef": {"name": STORAGE_SECRET}}] if joins else []
     container = {
         "name": NAME,
         "image": PIPELINE_IMAGE,
@@ -32,10 +46,11 @@ def deployment(environment: EnvironmentSpec) -> Object:
             {"configMapRef": {"name": ENVIRONMENT_CONFIG}},
             {"configMapRef": {"name": RELEASES_CONFIG}},
             {"secretRef": {"name": RELEASES_SECRET, "optional": True}},
+            *storage,
         ],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT}],
         "readinessProbe": {"httpGet": {"path": "/metrics", "port": METRICS_PORT}, "periodSeconds": 10},
-        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"memory": "3Gi" if joins else "1Gi"}},
         "securityContext": {**RESTRICTED},
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }

@@ -122,6 +122,12 @@ def _environment(here: Path, folder: Path, models: Mapping[str, ModelSpec], runb
     unwatchable = [model.name for model in watched if model.drift.engine == "alibi" and images.alibi is None]
     if unwatchable:
         raise SpecError(f"{here / IMAGES}: must name the image `alibi`, by which {unwatchable[0]} is watched for drift")
+    unjudged = [model.name for model in watched if model.rollout.reads_records and not environment.records]
+    if environment.releases is not None and unjudged:
+        raise SpecError(
+            f"{here / ENVIRONMENT}: must say `records: true`, for the releases of {unjudged[0]} are judged by them "
+            f"(rollout.quality, rollout.answers)"
+        )
     files = _common(folder, environment, images, watched, runbooks)
     for path in scales:
         name = path.parent.name
@@ -144,7 +150,7 @@ def _common(
         "config-map.yaml": (config_map(environment), ""),
         RULES: (prometheus_rule.of_environment(environment, runbooks), ""),
     }
-    objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment).items()}
+    objects |= {f"network-policy-{name}.yaml": value for name, value in network_policies(environment, models).items()}
     # Here and not in the model's folder: that is applied from its first release on, for which a model is needed.
     objects |= {
         f"cron-job-{model.name}-train.yaml": (train_job(model.name, environment.namespace), WHY_SUSPENDED)
@@ -153,7 +159,7 @@ def _common(
     if environment.releases is not None:
         objects |= {
             "config-map-releases.yaml": (rollout.config_map(environment), ""),
-            "deployment-rollout.yaml": (rollout.deployment(environment), rollout.WHY),
+            "deployment-rollout.yaml": (rollout.deployment(environment, models), rollout.WHY),
             "pod-monitor-rollout.yaml": (rollout.pod_monitor(environment), ""),
         }
     if environment.records:
