@@ -14,6 +14,12 @@ LOCK_FILE = "lock"
 PID_FILE = "lock.pid"
 
 
+def as_typed(path: Path) -> str:
+    """A path as a person would type it: from the working directory, where it is below that."""
+    whole, here = path.absolute(), Path.cwd()
+    return str(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+
+
 @contextmanager
 def lock_home(home: Path) -> Iterator[None]:
     """Hold a home for as long as the block runs; a killed run holds nothing.

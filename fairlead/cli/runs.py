@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fairlead.cli.progress import ConsoleProgress
-from fairlead.home import lock_home
+from fairlead.home import as_typed, lock_home
 from fairlead.report.summary import Summary
 from fairlead.report.view import endpoint_remark
 from fairlead.settings import Settings, find_repo, of_command
@@ -182,7 +182,7 @@ def step_titles(repo: Path) -> dict[str, str]:
 
 def _print_end(path: Path, summary: Summary, refusals: list[str], console: Console) -> None:
     _print_figures(summary, console)
-    console.print(f"\nreport  [bold]{path}[/]", highlight=False)
+    console.print(f"\nreport  [bold]{as_typed(path)}[/]", highlight=False)
     for command in summary.next:
         console.print(f"next    [cyan]{command.command}[/]  [dim]{command.does}[/]", highlight=False)
     print_refusals(refusals, console)

@@ -20,6 +20,7 @@ from fairlead.demo.month import live_through, lived_through, told
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
+from fairlead.home import as_typed
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
 from fairlead.lineage.plan import make_plan
@@ -246,7 +247,7 @@ class Flow:
         if is_reported(summary, folder):
             self._step("report", "Write the report", lambda: None, cached=True)
             return folder / PAGE, summary
-        return self._step("report", "Write the report", lambda: write_report(summary, folder), detail=str), summary
+        return self._step("report", "Write the report", lambda: write_report(summary, folder), detail=as_typed), summary
 
     def _summary(
         self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None, canary: Canary | None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.errors import HomeError
-from fairlead.home import lock_home
+from fairlead.home import as_typed, lock_home
 
 HOLD = """
 import sys, time
@@ -86,3 +86,10 @@ def test_a_file_in_the_place_of_the_home_is_told(tmp_path: Path, home: str, reas
 def test_a_folder_that_cannot_be_written_is_told() -> None:
     with pytest.raises(HomeError, match="the home folder /proc must be writable, but is not"), lock_home(Path("/proc")):
         pytest.fail("not writable")
+
+
+def test_a_path_is_told_from_the_working_directory_where_it_is_below_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert as_typed(tmp_path / "report" / "report.html") == "report/report.html"
+    assert as_typed(Path("report/report.html")) == "report/report.html"
+    assert as_typed(tmp_path.parent / "report.html") == str(tmp_path.parent / "report.html")
