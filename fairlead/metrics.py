@@ -372,7 +372,8 @@ ROLLOUT_METRICS_UNAVAILABLE = Metric(
     "fairlead_rollout_metrics_unavailable",
     "gauge",
     ("environment", "model"),
-    "1 while the counts of a release cannot be read: it is held, and nothing is promoted.",
+    "1 while the counts of a release, or the records and labels that it is judged by, cannot be read: nothing is promoted by "
+    "them.",
 )
 ROLLOUT_GIT_UNAVAILABLE = Metric(
     "fairlead_rollout_git_unavailable",

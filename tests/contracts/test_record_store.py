@@ -73,6 +73,13 @@ def test_an_event_that_comes_again_is_kept_once(store: RecordStore):
     assert ids(store) == ["a/0", "a/1", "b/0"]
 
 
+def test_some_columns_are_read_in_the_order_of_asking(store: RecordStore):
+    store.add("m", [event("a", rows=2)])
+    rows = store.read("m", FIRST, LAST, ["score", "day", "id"])
+    assert rows.to_pylist() == [{"score": 0.5, "day": DAY, "id": f"a/{row}"} for row in range(2)]
+    assert store.read("other", FIRST, LAST, ["score"]).num_columns == 1
+
+
 def test_days_are_those_of_utc_and_are_read_apart(store: RecordStore):
     store.add("m", [event("a"), event("b", day=NEXT)])
     assert ids(store, first=DAY, last=DAY) == ["a/0"]
@@ -171,3 +178,12 @@ def test_a_folder_that_cannot_be_written_is_one_message(tmp_path: Path):
     (tmp_path / "records").write_text("")
     with pytest.raises(HomeError, match="cannot write records to"):
         DeltaRecords(str(tmp_path)).add("m", [event("a")])
+
+
+def test_records_that_cannot_be_read_are_one_message(tmp_path: Path):
+    store = DeltaRecords(str(tmp_path))
+    store.add("m", [event("a")])
+    for path in (tmp_path / "records" / "m").rglob("*.parquet"):
+        path.write_bytes(b"no parquet")
+    with pytest.raises(HomeError, match="cannot read records of"):
+        store.read("m", FIRST, LAST)

@@ -7,8 +7,6 @@ import subprocess
 
 import pytest
 
-from fairlead.home import as_typed
-
 AS_OF = ("--as-of", "2013-02-10")
 DEMO = ("demo", *AS_OF, "--days", "1")
 
@@ -46,11 +44,6 @@ def test_the_next_commands_work_as_they_are_printed(checkout, first):
     )
     assert done.returncode == 0, done.stderr
     assert "flight-delay@1" in done.stdout
-
-
-def test_it_ends_with_where_the_report_is_as_a_person_would_type_it(checkout, first):
-    [line] = [line for line in first.stdout.splitlines() if line.startswith("report ")]
-    assert line.removeprefix("report").strip() == as_typed(checkout.home / "report" / "report.html")
 
 
 def test_nothing_but_the_steps_and_the_figures_is_printed(first):

@@ -22,7 +22,7 @@ def by_blocks(candidate, losses):
     return judge_quality(*block_means(candidate, losses), margin=MARGIN)
 
 
-def verdicts(share, stable, candidate, answers=20_000, seed=1, runs=RUNS):
+def verdicts(share, stable, candidate, answers=10_000, seed=1, runs=RUNS):
     """Of runs with 0/1 losses; a level may be a function of the time within [0, 1)."""
     rng = np.random.default_rng(seed)
     found = []
@@ -45,7 +45,7 @@ def test_equal_arms_are_called_worse_at_some_look_in_no_more_than_alpha_of_runs(
 
 def test_neither_where_losses_rise_and_fall_all_the_time():
     for period in (40, 5000):
-        waves = 0.6 * ((np.arange(20_000) % period) / period)
+        waves = 0.6 * ((np.arange(10_000) % period) / period)
         assert at_some_look(verdicts(0.05, waves, waves), "log_harm") <= ALPHA
 
 
@@ -65,7 +65,7 @@ def test_a_candidate_at_the_margin_is_called_harmless_in_no_more_than_alpha_of_r
 
 
 def test_a_planted_harm_is_found():
-    for share, candidate, answers in ((0.5, 0.25, 20_000), (0.1, 0.3, 20_000), (0.5, 0.4, 1500)):
+    for share, candidate, answers in ((0.5, 0.25, 20_000), (0.1, 0.3, 10_000), (0.5, 0.4, 1500)):
         found = verdicts(share, 0.2, candidate, answers, runs=60)
         assert np.mean([quality.verdict == "worse" for quality in found]) >= 0.9, (share, candidate)
 
@@ -100,6 +100,7 @@ def test_later_answers_change_no_earlier_pair(answers, data):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 1)), max_size=200))
+@settings(deadline=None)
 def test_losses_do_not_move_the_blocks(answers):
     drawn = np.array([arm for arm, _ in answers], dtype=bool)
     losses = np.array([loss for _, loss in answers])

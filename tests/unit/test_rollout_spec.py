@@ -27,6 +27,7 @@ def test_the_model_that_ships_is_released_by_canary_and_asks_in_production():
         ({"errors": {"margin": 1.0}}, "greater than 1"),
         ({"strategy": "ab"}, "there is no `quality`"),
         ({"strategy": "blue-green", "shadow_minutes": 0}, "must be above 0 for the strategy blue-green"),
+        ({"answers": {}, "shadow_minutes": 0}, "answers are compared in the shadow"),
         ({"deadline_minutes": 10}, "deadline_minutes must be more than"),
         ({"approve": {"production": "email"}}, "pull-request"),
     ],

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pydantic import ValidationError
 
 from fairlead.errors import RolloutError
+from fairlead.rollout.comparison import Comparison
 from fairlead.rollout.edits import adopt
 from fairlead.rollout.file import parse_release, release_path, render_release
 from fairlead.rollout.quality import Quality
@@ -31,7 +32,7 @@ from fairlead.rollout.stages import (
 )
 from fairlead.spec.environment import EnvironmentSpec
 from fairlead.spec.load import load_document
-from fairlead.spec.model import QualityRule, RolloutSpec
+from fairlead.spec.model import AnswersRule, QualityRule, RolloutSpec
 
 ENVIRONMENT = load_document(Path(__file__).parents[2] / "manifests/envs/dev/environment.yaml", EnvironmentSpec)
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -47,8 +48,9 @@ def after(release, *events, spec=SPEC, minutes=20):
     return release
 
 
-def seen(verdict, quality=None):
-    return Observe, {"verdict": verdict, "reason": f"figures say {verdict}", "quality": quality}
+def seen(verdict, quality=None, comparison=None):
+    reason = f"figures say {verdict}"
+    return Observe, {"verdict": verdict, "reason": reason, "quality": quality, "comparison": comparison}
 
 
 def start(version="4", again=False):
@@ -58,6 +60,9 @@ def start(version="4", again=False):
 ABORT = (Abort, {"by": "ana", "reason": "complaints"})
 GOOD = Quality("not_worse", 2000, 0.1, 0.1, 0.02, 0.0, 5.0)
 BAD = replace(GOOD, verdict="worse")
+SAME = Comparison(pairs=1000, tolerance=0.01, differing=100, mean_difference=0.001, p95_difference=0.004)
+OTHER = replace(SAME, differing=101)
+ALIKE = AnswersRule(most_differing=0.1)
 SHADOW = after(IDLE, start())
 CANARY = after(SHADOW, seen("advance"))
 PROMOTED = after(CANARY, *[seen("advance")] * 3)
@@ -169,6 +174,17 @@ def test_quality_decides_the_shadow():
     assert after(SHADOW, seen("advance"), spec=spec) is SHADOW
     assert after(SHADOW, seen("advance", GOOD), spec=spec).stage == "canary"
     assert after(SHADOW, seen("wait", BAD), spec=spec).stage == "rolled_back"
+
+
+def test_a_shadow_of_other_answers_ends_with_a_person():
+    spec = RolloutSpec(answers=ALIKE)
+    assert after(SHADOW, seen("advance"), spec=spec) is SHADOW, "nothing could be compared"
+    assert after(SHADOW, seen("advance", None, SAME), spec=spec).stage == "canary"
+    asked = after(SHADOW, seen("advance", None, OTHER), spec=spec)
+    assert (asked.stage, "101 of 1000 copies (10.10%)" in asked.waiting) == ("shadow", True)
+    assert after(asked, seen("advance", None, SAME), spec=spec) is asked
+    assert after(asked, (Approve, {"by": "ana"}), spec=spec).stage == "canary"
+    assert after(CANARY, seen("advance"), spec=spec).weight == 25, "afterwards no copies are made"
 
 
 def test_an_ab_test_is_promoted_by_labels_only():
@@ -292,11 +308,14 @@ versions = st.sampled_from(VERSIONS)
 class Rollouts(RuleBasedStateMachine):
     """A repository, two controllers that may hold old documents, and persons who edit as they like."""
 
-    @initialize(strategy=st.sampled_from(["canary", "shadow", "ab", "blue-green"]), shadow=st.sampled_from([1.0, 10.0]))
-    def repository(self, strategy, shadow):
-        self.spec = RolloutSpec(
-            strategy=strategy, shadow_minutes=shadow, quality=QualityRule() if strategy == "ab" else None
-        )
+    @initialize(
+        strategy=st.sampled_from(["canary", "shadow", "ab", "blue-green"]),
+        shadow=st.sampled_from([1.0, 10.0]),
+        answers=st.sampled_from([None, ALIKE]),
+    )
+    def repository(self, strategy, shadow, answers):
+        quality = QualityRule() if strategy == "ab" else None
+        self.spec = RolloutSpec(strategy=strategy, shadow_minutes=shadow, quality=quality, answers=answers)
         self.now = NOW
         self.release = Release(model="flight-delay", stable="1", since=NOW)
         self.history = [self.release]
@@ -346,18 +365,23 @@ class Rollouts(RuleBasedStateMachine):
         old=st.booleans(),
         verdict=st.sampled_from(["roll_back", "advance", "advance", "advance", "wait", "hold", "ask_person"]),
         quality=st.sampled_from([None, GOOD, GOOD, BAD]),
+        comparison=st.sampled_from([None, SAME, OTHER]),
     )
-    def a_controller_observes(self, old, verdict, quality):
+    def a_controller_observes(self, old, verdict, quality, comparison):
         if quality is BAD and self.spec.quality is None:
             quality = None
-        self.happen(self.stale if old else self.release, Observe, verdict=verdict, reason="figures", quality=quality)
+        before, document = self.release, self.stale if old else self.release
+        seen = {"quality": quality, "comparison": comparison}
+        self.happen(document, Observe, verdict=verdict, reason="figures", **seen)
+        if self.spec.answers and (before.stage, self.release.stage) == ("shadow", "canary"):
+            assert comparison is SAME
 
     @rule(version=st.sampled_from(VERSIONS[:5]), good=st.integers(1, 6), settles=st.booleans(), again=st.booleans())
     def a_candidate_does_well(self, version, good, settles, again):
         self.happen(self.release, Start, version=version, run="run", again=again)
         for _ in range(good):
             self.now = max(self.now, self.release.since) + timedelta(minutes=10)
-            self.happen(self.release, Observe, verdict="advance", reason="figures", quality=GOOD)
+            self.happen(self.release, Observe, verdict="advance", reason="figures", quality=GOOD, comparison=SAME)
         if settles:
             self.happen(self.release, Settle)
 
