@@ -372,8 +372,7 @@ ROLLOUT_METRICS_UNAVAILABLE = Metric(
     "fairlead_rollout_metrics_unavailable",
     "gauge",
     ("environment", "model"),
-    "1 while the counts of a release, or the records and labels that it is judged by, cannot be read: nothing is promoted by "
-    "them.",
+    "1 while the counts of a release, or records and labels that it is judged by, cannot be read: none of it promotes.",
 )
 ROLLOUT_GIT_UNAVAILABLE = Metric(
     "fairlead_rollout_git_unavailable",
