@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from fairlead.errors import FairleadError
@@ -36,7 +36,7 @@ class RecordedAnswers:
 
     def __call__(self, release: Release, spec: RolloutSpec, now: datetime) -> Answers:
         """Nothing, where the spec asks for nothing; why, where it cannot be read."""
-        if not spec.reads_records or release.candidate is None:
+        if release.stage not in ("shadow", "canary") or not _asked_for(release, spec):
             return NOTHING
         revision, at, found = self._kept.get(release.model, (0, now, NOTHING))
         if revision == release.revision and timedelta(0) <= now - at < KEPT:
@@ -60,9 +60,15 @@ class RecordedAnswers:
     def _rows(self, release: Release, spec: RolloutSpec, now: datetime) -> "pd.DataFrame":
         """Predictions of both arms that count, in the order of the answers."""
         begin = since_when(release, spec)
-        records = self.records().read(release.model, begin.date(), now.date(), COLUMNS)
+        days = (begin.astimezone(UTC).date(), now.astimezone(UTC).date())
+        records = self.records().read(release.model, *days, COLUMNS)
         rows = predictions_of(_of_both(records, release, begin, now), copies=True)
         return rows.sort_values(["answered_at", "key"], kind="stable")
+
+
+def _asked_for(release: Release, spec: RolloutSpec) -> bool:
+    """Behind the shadow there are no pairs to compare without labels."""
+    return spec.reads_records if release.stage == "shadow" else spec.quality is not None
 
 
 def _of_both(records: "pa.Table", release: Release, begin: datetime, now: datetime) -> "pa.Table":

@@ -170,7 +170,10 @@ def test_nothing_is_read_where_nothing_is_asked_for():
     def never():
         raise AssertionError("read")
 
-    assert RecordedAnswers(never, never)(SHADOW, RolloutSpec(), at(1000)) == NOTHING
+    answers, compared = RecordedAnswers(never, never), RolloutSpec.model_validate({"answers": {}})
+    assert answers(SHADOW, RolloutSpec(), at(1000)) == NOTHING
+    assert answers(CANARY, compared, at(1000)) == NOTHING, "there are no copies any more"
+    assert answers(Release(model="m", stable="3", since=START), AB, at(1000)) == NOTHING
 
 
 def test_of_old_requests_that_are_played_again_what_was_answered_first_comes_first():
