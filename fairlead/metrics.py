@@ -347,7 +347,8 @@ ROLLOUT_EVIDENCE = Metric(
     "fairlead_rollout_log_evidence",
     "gauge",
     ("environment", "model", "signal", "of"),
-    "Natural logarithm of an e-value at the last look. signal: errors, slow_answers, hard_stop; of: harm, no_harm.",
+    "Natural logarithm of an e-value at the last look. signal: errors, slow_answers, hard_stop, quality; of: harm, "
+    "no_harm.",
 )
 ROLLOUT_THRESHOLD = Metric(
     "fairlead_rollout_log_evidence_threshold",

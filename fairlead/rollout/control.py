@@ -65,6 +65,7 @@ class Look:
     proposal: PullRequest | None = None
     every_seconds: float = 30.0
     """As often is it worth looking."""
+    answers: Answers = NOTHING
 
 
 @dataclass
@@ -205,10 +206,12 @@ class Controller:
                 after = step(release, Observe.of(decision, at=now, revision=release.revision), place.spec)
         if after is release:
             reason = _why_still(release, decision, answers)
-            return self._seen(place, "nothing", reason, decision=decision, unavailable=unavailable)
+            seen = self._seen(place, "nothing", reason, decision=decision, unavailable=unavailable)
+            return replace(seen, answers=answers)
         if after.waiting is not None:
             decision = replace(decision, verdict="ask_person", reason=after.waiting, next=ASKED)
-        return self._write(place, after, _result(release, after), decision, unavailable, answers)
+        written = self._write(place, after, _result(release, after), decision, unavailable, answers)
+        return replace(written, answers=answers)
 
     def _settle(self, place: Place) -> Look:
         """End a promotion as soon as each server of the stable service answers with the new version."""
@@ -312,7 +315,7 @@ def _with_reason(decision: Decision, evidence: Evidence) -> Decision:
 
 def _with_quality(decision: Decision, quality: Quality | None) -> Decision:
     """Answers that are worse decide, whatever the counts say."""
-    if quality is None or quality.verdict != "worse":
+    if quality is None or quality.verdict != "worse" or decision.verdict == "roll_back":
         return decision
     losses = f"mean loss {quality.candidate_loss:.4f} against {quality.stable_loss:.4f}"
     reason = f"The candidate's answers are worse than stable's: {losses}."

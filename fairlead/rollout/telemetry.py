@@ -1,5 +1,6 @@
 """What a controller tells Prometheus of itself."""
 
+from math import log
 from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -8,6 +9,7 @@ from fairlead import metrics as catalogue
 from fairlead.rollout.control import Look
 from fairlead.rollout.decide import Decision
 from fairlead.rollout.evidence import LOG_HARD
+from fairlead.rollout.quality import ALPHA, Quality
 from fairlead.rollout.release import Release, Stage
 
 SIGNALS = {"errors": "errors", "slow answers": "slow_answers"}
@@ -30,7 +32,7 @@ class Telemetry:
         self._of(catalogue.ROLLOUT_METRICS_UNAVAILABLE, model).set(look.unavailable is not None)
         self._release(model, look)
         if look.decision is not None:
-            self._evidence(model, look.decision)
+            self._evidence(model, look.decision, look.answers.quality)
         if look.result not in ("nothing", "overtaken"):
             self._of(catalogue.ROLLOUT_DECISIONS, model, look.result).inc()
 
@@ -51,12 +53,15 @@ class Telemetry:
         for reason, there in reasons.items():
             self._of(catalogue.ROLLOUT_WAITING, model, reason).set(there is not None)
 
-    def _evidence(self, model: str, decision: Decision) -> None:
+    def _evidence(self, model: str, decision: Decision, quality: Quality | None) -> None:
         values = [("hard_stop", "harm", decision.log_hard, LOG_HARD)]
         for signal in decision.signals:
             name = SIGNALS[signal.name]
             values.append((name, "harm", signal.harm, signal.log_roll_back))
             values.append((name, "no_harm", signal.harmless, signal.log_advance))
+        if quality is not None:
+            values.append(("quality", "harm", quality.log_harm, -log(ALPHA)))
+            values.append(("quality", "no_harm", quality.log_harmless, -log(ALPHA)))
         for name, of, value, threshold in values:
             self._of(catalogue.ROLLOUT_EVIDENCE, model, name, of).set(value)
             self._of(catalogue.ROLLOUT_THRESHOLD, model, name, of).set(threshold)

@@ -347,6 +347,16 @@ def test_where_no_copy_could_be_compared_nobody_goes_on_unasked():
     assert "No request is recorded that both versions answered" in look.release.waiting
 
 
+def test_the_evidence_of_labels_is_in_the_metrics():
+    world = judged_by(Answers(GOOD, 4000, 3900, SAME), quality={})
+    watch = Watch(world.controller, Telemetry("dev"))
+    world.window()
+    watch.look_at_all()
+    for name, value in (("evidence", 5.0), ("evidence_threshold", pytest.approx(2.996, abs=0.001))):
+        labels = {"environment": "dev", "model": MODEL, "signal": "quality", "of": "no_harm"}
+        assert watch.telemetry.registry.get_sample_value(f"fairlead_rollout_log_{name}", labels) == value
+
+
 def test_a_status_shows_quality_and_answers_in_words_and_as_json():
     world = judged_by(Answers(GOOD, 4000, 3900, SAME), quality={})
     found = status_of(world.controller, MODEL).as_json()
