@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from fairlead.report import numbers, plots, theme, view
+from fairlead.report import numbers, panels, plots, theme, view
 from fairlead.report.summary import Summary, write_whole
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def render(summary: Summary) -> str:
         s=summary,
         view=view,
         plots=drawn,
+        panels=panels,
         top_features=plots.TOP_FEATURES,
         top_slices=plots.TOP_SLICES,
         left_out=plots.slices_left_out(summary.evaluation),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, SupportsFloat
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from fairlead.panels.shown import BoardShown
 from fairlead.replay.result import Comparison
 from fairlead.spec.dataset import Severity
 
@@ -487,6 +488,8 @@ class Summary(Part):
     """None: nothing was released step by step."""
     month: Comparison | None = None
     """The time after the run, lived through again; None: it was not."""
+    boards: tuple[BoardShown, ...] = ()
+    """The dashboards of the model, filled by the canary and by the month; none: neither was there."""
     next: tuple[NextCommand, ...] = ()
 
     def write(self, path: Path) -> Path:
