@@ -16,11 +16,11 @@ SCRAPES = 4
 DIGITS = 6
 """Significant ones that are kept of a value."""
 NOT_RUN: Mapping[str, Sequence[m.Metric]] = {
-    "it runs no collector: the days are written into the table of records directly": m.COLLECTOR,
-    "its servers keep no records of the canary's requests": (m.RECORDS_WAITING, m.RECORDS_WAITING_BYTES, m.RECORDS),
-    "its model reads the online store anew for each request, without a cache": (m.CACHED_FEATURES,),
-    "it replays one joined table of features, which has no age": (m.UPSTREAM_FRESHNESS, m.UPSTREAM_ALARM),
-    "it runs no collector that would have to read results": (m.MONITOR_UNREADABLE,),
+    "a demo runs no collector, its month writes the table of records itself": m.COLLECTOR,
+    "a demo's servers keep no records of what the canary asks": (m.RECORDS_WAITING, m.RECORDS_WAITING_BYTES, m.RECORDS),
+    "the model reads the online store anew for each request, without a cache": (m.CACHED_FEATURES,),
+    "a replay reads one joined table of features, which has no age": (m.UPSTREAM_FRESHNESS, m.UPSTREAM_ALARM),
+    "a demo runs no collector that would read results": (m.MONITOR_UNREADABLE,),
 }
 """What a demo has not → whose series are therefore missing."""
 PARTS: Mapping[str, Sequence[m.Metric]] = {

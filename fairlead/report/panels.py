@@ -2,22 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from fairlead.panels.recording import Source
 from fairlead.panels.shown import BoardShown, Line, PanelShown
-from fairlead.render.dashboards import Unit
+from fairlead.render.dashboards import Kind, Unit
 from fairlead.report import theme
-from fairlead.report.numbers import NOTHING, duration, percent, size, value
-
-if TYPE_CHECKING:
-    import altair as alt
+from fairlead.report.numbers import duration, percent, size, value
 
 WIDTH, HEIGHT = 262, 120
-MOST_LINES = 8
+MOST_LINES = 10
 """Of one plot; more would not be told apart."""
 DAY = 86_400
-_LEGEND_LETTERS = 38
+Spec: TypeAlias = dict[str, Any]
+"""A part of a Vega-Lite document."""
+Span: TypeAlias = tuple[float, float]
+_LEGEND_LETTERS = 34
+_SMALL, _LARGE = 1e-3, 1e5
+"""Values that are written with a power of ten, or with a letter for one."""
 _GAP = 1.5
 """Usual steps without a point, after which a line is broken."""
 _TIMES = ((2 * DAY, DAY, "days"), (7200, 3600, "hours"), (120, 60, "minutes"), (1, 1, "seconds"))
@@ -27,13 +29,11 @@ _WORDS: Mapping[Unit, str] = {"reqps": "a second", "bytes": "bytes"}
 
 def drawings(boards: Iterable[BoardShown]) -> dict[str, str]:
     """Name → SVG of every panel that is more than a number and has lines."""
-    boards = list(boards)
-    begin = {source: _begin(boards, source) for source in ("canary", "month")}
-    return {
-        name: draw(panel, name, begin[panel.source])
-        for name, panel in named(boards).items()
-        if panel.kind == "lines" and panel.source is not None
+    shown = {name: panel for name, panel in named(boards).items() if panel.kind == "lines" and panel.lines}
+    spans = {
+        source: _span(panel for panel in shown.values() if panel.source == source) for source in ("canary", "month")
     }
+    return {name: draw(panel, name, spans[panel.source or "canary"]) for name, panel in shown.items()}
 
 
 def named(boards: Iterable[BoardShown]) -> dict[str, PanelShown]:
@@ -46,9 +46,10 @@ def named(boards: Iterable[BoardShown]) -> dict[str, PanelShown]:
     }
 
 
-def _begin(boards: Iterable[BoardShown], source: str) -> float:
-    shown = (panel for panel in named(boards).values() if panel.source == source and panel.kind == "lines")
-    return min((line.points[0][0] for panel in shown for line in panel.lines), default=0.0)
+def _span(panels: Iterable[PanelShown]) -> Span:
+    """First and last instant of all panels: they share one axis."""
+    moments = [at for panel in panels for line in panel.lines for at in (line.points[0][0], line.points[-1][0])]
+    return min(moments, default=0.0), max(moments, default=0.0)
 
 
 def drawn_lines(panel: PanelShown) -> list[Line]:
@@ -59,9 +60,21 @@ def drawn_lines(panel: PanelShown) -> list[Line]:
     return [line for line in panel.lines if line in kept]
 
 
-def left_out(panel: PanelShown) -> int:
-    """How many lines a plot does not draw."""
-    return max(0, len(panel.lines) - MOST_LINES)
+def caption(panel: PanelShown) -> str:
+    """What a reader should know, and when it was."""
+    where = _WHEN[panel.source or "canary", panel.kind]
+    left_out = len(panel.lines) - MOST_LINES
+    more = f" {left_out} more in summary.json." if panel.kind == "lines" and left_out > 0 else ""
+    said = panel.said and (panel.said if panel.said.endswith(".") else f"{panel.said}.") + " "
+    return f"{said}{where}{more}"
+
+
+_WHEN: Mapping[tuple[Source, Kind], str] = {
+    ("canary", "lines"): "During the canary.",
+    ("canary", "number"): "At the canary’s end.",
+    ("month", "lines"): "In the month after.",
+    ("month", "number"): "At the end of the month after.",
+}
 
 
 def told(number: float, unit: Unit) -> str:
@@ -73,43 +86,44 @@ def told(number: float, unit: Unit) -> str:
     return size(round(number)) if unit == "bytes" else value(number)
 
 
-def draw(panel: PanelShown, name: str, begin: float) -> str:
-    """A plot of a panel's lines; its title is in the page."""
-    import altair as alt
+def draw(panel: PanelShown, name: str, span: Span) -> str:
+    """A plot of a panel's lines; its title is in the page.
 
+    Written as Vega-Lite has it: there are dozens of these, and Altair takes as long to check each as it takes to draw.
+    """
     lines = drawn_lines(panel)
     factor, words = _unit(panel, lines)
     legends = [_short(line.legend) or panel.title for line in lines]
-    x, y = _time_axis(panel.source, lines), _value_axis(panel, lines, factor, words)
+    y = _value_axis(panel, lines, factor, words)
     points = [
         {
-            "x": _moment(at, panel.source, begin),
+            "x": _moment(at, panel.source, span),
             "y": number / factor,
             "line": legend,
             "part": f"{index}-{part}",
-            "alone": alone,
+            "alone": len(segment) == 1,
         }
         for index, (legend, line) in enumerate(zip(legends, lines, strict=True))
-        for part, (segment, alone) in enumerate(_segments(line))
+        for part, segment in enumerate(_segments(line))
         for at, number in segment
     ]
-    base = alt.Chart(alt.InlineData(values=points)).encode(x=x, y=y, detail="part:N", **_told_apart(legends))
-    layers: list[alt.Chart] = [
-        base.mark_line(strokeWidth=1.5),
-        base.transform_filter("datum.alone").mark_point(size=14),
+    encoding = {"x": _time_axis(panel.source, span), "y": y, "detail": {"field": "part", "type": "nominal"}}
+    layers: list[Spec] = [
+        {"mark": {"type": "line", "strokeWidth": 1.5}},
+        {"transform": [{"filter": "datum.alone"}], "mark": {"type": "point", "size": 14}},
     ]
+    drawn = [layer | {"encoding": encoding | _told_apart(legends), "data": {"values": points}} for layer in layers]
     if panel.limit is not None:
-        limit = alt.Chart(alt.InlineData(values=[{"y": panel.limit / factor}]))
-        layers.insert(0, limit.mark_rule(strokeDash=[4, 3]).encode(y=y))
-    chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT, autosize={"type": "fit-x", "contains": "padding"})
-    newest = "; ".join(
-        f"{legend} {told(line.points[-1][1], panel.unit)}" for legend, line in zip(legends, lines, strict=True)
-    )
-    return theme.to_svg(chart, name, f"{panel.title}; at the end {newest or NOTHING}.")
+        rule = {"mark": {"type": "rule", "strokeDash": [4, 3]}, "encoding": {"y": y}}
+        drawn.insert(0, rule | {"data": {"values": [{"y": panel.limit / factor}]}})
+    spec = {"layer": drawn, "width": WIDTH, "height": HEIGHT, "autosize": {"type": "fit-x", "contains": "padding"}}
+    ends = zip(legends, lines, strict=True)
+    newest = "; ".join(f"{legend} {told(line.points[-1][1], panel.unit)}" for legend, line in ends)
+    return theme.spec_to_svg(spec, name, f"{panel.title}; at the end {newest}.")
 
 
-def _segments(line: Line) -> list[tuple[list[tuple[float, float]], bool]]:
-    """Points without a gap between them, and whether there is only one."""
+def _segments(line: Line) -> list[list[tuple[float, float]]]:
+    """Points without a gap between them."""
     steps = [after - before for (before, _), (after, _) in pairwise(line.points)]
     longest = _GAP * min(steps, default=0.0)
     parts = [[line.points[0]]]
@@ -117,12 +131,12 @@ def _segments(line: Line) -> list[tuple[list[tuple[float, float]], bool]]:
         if step > longest:
             parts.append([])
         parts[-1].append(point)
-    return [(part, len(part) == 1) for part in parts]
+    return parts
 
 
-def _moment(at: float, source: Source | None, begin: float) -> float:
+def _moment(at: float, source: Source | None, span: Span) -> float:
     """Seconds since the canary's first, or Vega's milliseconds since 1970."""
-    return round(at - begin, 3) if source == "canary" else at * 1000
+    return round(at - span[0], 3) if source == "canary" else at * 1000
 
 
 def _unit(panel: PanelShown, lines: Sequence[Line]) -> tuple[float, str]:
@@ -136,48 +150,40 @@ def _unit(panel: PanelShown, lines: Sequence[Line]) -> tuple[float, str]:
     return (0.001, "milliseconds") if highest else (1.0, "seconds")
 
 
-def _time_axis(source: Source | None, lines: Sequence[Line]) -> "alt.X":
-    import altair as alt
-
+def _time_axis(source: Source | None, span: Span) -> Spec:
+    axis: Spec = {"grid": False, "tickCount": 4}
+    scale: Spec = {"domain": [_moment(at, source, span) for at in span]}
     if source == "canary":
-        axis = alt.Axis(grid=False, tickCount=4, labelExpr="datum.value + ' s'")
-        return alt.X("x:Q", title=None, axis=axis, scale=alt.Scale(nice=False, zero=False))
-    axis = alt.Axis(grid=False, tickCount=4, format="%-d %b", labelOverlap=True)
-    return alt.X("x:T", title=None, axis=axis, scale=alt.Scale(type="utc"))
+        axis["labelExpr"] = "datum.value + ' s'"
+        return {"field": "x", "type": "quantitative", "title": None, "axis": axis, "scale": {**scale, "nice": False}}
+    axis |= {"format": "%-d %b", "labelOverlap": True}
+    return {"field": "x", "type": "temporal", "title": None, "axis": axis, "scale": {**scale, "type": "utc"}}
 
 
-def _value_axis(panel: PanelShown, lines: Sequence[Line], factor: float, words: str) -> "alt.Y":
-    import altair as alt
-
+def _value_axis(panel: PanelShown, lines: Sequence[Line], factor: float, words: str) -> Spec:
     values = [number / factor for line in lines for _, number in line.points]
     low, high = min(values), max(values)
-    form = "~%" if panel.unit == "percentunit" else "~s" if panel.unit == "bytes" or high >= 1e5 else ",~g"
-    if 0 < high < 1e-3 and panel.unit == "short":
-        form = ".0e"
+    form = "~%" if panel.unit == "percentunit" else "~s" if high >= _LARGE else ".0e" if 0 < high < _SMALL else ",~f"
     # An axis from 0 to 0 would have one label, and its line in the middle.
-    scale = (
-        alt.Scale(domain=[0, 1])
-        if low == high == 0 and panel.limit is None
-        else alt.Scale(zero=panel.unit != "short" or low >= 0)
-    )
-    axis = alt.Axis(format=form, tickCount=3, minExtent=36, maxExtent=36)
-    return alt.Y("y:Q", title=words or None, axis=axis, scale=scale)
+    flat = low == high == 0 and panel.limit is None
+    scale: Spec = {"domain": [0, 1]} if flat else {"zero": low < high / 2 or low == high}
+    axis = {"format": form, "tickCount": 3, "minExtent": 36, "maxExtent": 36}
+    return {"field": "y", "type": "quantitative", "title": words or None, "axis": axis, "scale": scale}
 
 
-def _told_apart(legends: Sequence[str]) -> dict[str, Any]:
+def _told_apart(legends: Sequence[str]) -> Spec:
     """Colours, and dashes where there are more lines than colours."""
-    import altair as alt
-
     names = list(dict.fromkeys(legends))
     kinds = len(theme.CATEGORIES)
-    colours = [theme.CATEGORIES[place % kinds] for place in range(len(names))]
-    dashes = [[1, 0] if place < kinds else [4, 2] for place in range(len(names))]
-    legend = alt.Legend(
-        title=None, orient="bottom", direction="vertical", columns=1, labelLimit=WIDTH - 20, rowPadding=1
-    )
+    ranges: Mapping[str, list[Any]] = {
+        "color": [theme.CATEGORIES[place % kinds] for place in range(len(names))],
+        "strokeDash": [[1, 0] if place < kinds else [4, 2] for place in range(len(names))],
+    }
+    legend = {"title": None, "orient": "bottom", "direction": "vertical", "columns": 1, "rowPadding": 1}
+    legend |= {"symbolType": "stroke", "labelLimit": WIDTH - 24}
     return {
-        "color": alt.Color("line:N", scale=alt.Scale(domain=names, range=colours), legend=legend),
-        "strokeDash": alt.StrokeDash("line:N", scale=alt.Scale(domain=names, range=dashes), legend=legend),
+        channel: {"field": "line", "type": "nominal", "scale": {"domain": names, "range": own}, "legend": legend}
+        for channel, own in ranges.items()
     }
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from fairlead.panels.recording import Source
 from fairlead.replay.picture import draw as draw_month
 from fairlead.report import panels, plots
 from fairlead.report.numbers import NOTHING, count, duration, figure, interval, metric_words, percent
@@ -256,10 +255,6 @@ def drawings(summary: Summary) -> dict[str, str]:
     if summary.month:
         drawn["month"] = draw_month(summary.month, "month")
     return {**drawn, **panels.drawings(summary.boards)}
-
-
-WHERE: dict[Source, str] = {"canary": "during the canary", "month": "in the month after"}
-"""From which part of the run a panel is filled."""
 
 
 def day(value: date) -> str:
