@@ -20,6 +20,7 @@ from fairlead.demo.month import Month, live_through, lived_through, told
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
+from fairlead.files import write_whole
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
 from fairlead.lineage.plan import make_plan
@@ -28,7 +29,7 @@ from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
 from fairlead.report.build import Circumstances, summarise
 from fairlead.report.html import PAGE, is_reported, write_report
-from fairlead.report.summary import NextCommand, Replay, Step, Summary, write_whole
+from fairlead.report.summary import NextCommand, Replay, Step, Summary
 from fairlead.settings import DEFAULT_HOME, Settings
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.training.splits import days_before, midnight
@@ -118,10 +119,7 @@ class Flow:
             raise EndpointError(
                 f"answers and offline scores must agree within {PARITY_TOLERANCE}, but differ by {difference}"
             )
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        aside = stored.with_suffix(".part")
-        aside.write_text(result.model_dump_json(), encoding="utf-8")
-        aside.replace(stored)
+        write_whole(stored, result.model_dump_json())
         return result
 
     def _replayed_before(self, result: Replay, features: Mapping[str, int]) -> Replay:
@@ -226,7 +224,7 @@ class Flow:
             return released(found, ResultFiles(self.settings.tables_uri).read(of_dataset(self.dataset.name), QUALITY))
 
         made = self._step("canary", "Release on live requests", release, detail=_released)
-        write_whole(stored, [made.model_dump_json()])
+        write_whole(stored, made.model_dump_json())
         return made
 
     def _succeeds(self, version: RegisteredVersion, champion: RegisteredVersion) -> bool:

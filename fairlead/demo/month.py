@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from fairlead.files import write_whole
 from fairlead.lineage.code import code_version
 from fairlead.panels.shown import Boards
 from fairlead.replay.result import Comparison
-from fairlead.report.summary import write_whole
 from fairlead.spec import DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def live_through(
     folders = {version: bundle, **folders_of(lived)}
     recording = Evenings(year, spec, dataset, records, folders).recording(lived)
     month = Month(comparison=found, boards=fill(boards(spec), recording))
-    write_whole(folder / RESULT_FILE, [month.model_dump_json()])
+    write_whole(folder / RESULT_FILE, month.model_dump_json())
     return month
 
 

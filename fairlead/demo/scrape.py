@@ -2,21 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead.panels.recording import Recording
 
 INTERVAL_SECONDS = 1.0
 STEP_SECONDS = 1.0
-OURS = "fairlead_"
-CREATED = "_created"
-"""When a counter began: not a metric of ours."""
 
 
 @dataclass
@@ -45,9 +41,7 @@ class Scraper:
         """All that was scraped, with the instance as a label, as Prometheus adds it."""
         found = Recording("canary", INTERVAL_SECONDS, STEP_SECONDS)
         for at, instance, text in self._texts:
-            for family in text_string_to_metric_families(text):
-                for sample in family.samples:
-                    found.add(at, sample.name, {**sample.labels, "instance": instance}, sample.value)
+            found.add_text(at, text, instance=instance)
         return found
 
     def _run(self) -> None:
@@ -65,11 +59,6 @@ class Scraper:
                 answer = client.get(f"{url}/metrics").raise_for_status()
             except httpx.HTTPError:
                 continue  # a candidate's server runs only while there is one
-            self._texts.append((at, instance, _ours(answer.text.splitlines())))
+            self._texts.append((at, instance, answer.text))
         for instance, registry in self.registries.items():
-            self._texts.append((at, instance, _ours(generate_latest(registry).decode().splitlines())))
-
-
-def _ours(lines: Iterable[str]) -> str:
-    kept = (line for line in lines if line.startswith(OURS) and CREATED not in line.partition("{")[0])
-    return "\n".join(kept) + "\n"
+            self._texts.append((at, instance, generate_latest(registry).decode()))

@@ -107,15 +107,16 @@ def _operated(sign: str, left: Vector | float, right: Vector | float) -> Vector 
     if sign == "or":
         return {**_series_of(right), **_series_of(left)}
     if sign == ">":
-        assert isinstance(right, float), "a comparison is with a number"
+        assert not isinstance(right, dict), "a comparison is with a number"
         return {labels: value for labels, value in _series_of(left).items() if value > right}
-    if isinstance(left, float) and isinstance(right, float):
-        return _calculated(sign, left, right)
-    if isinstance(left, float):
-        return {labels: _calculated(sign, left, value) for labels, value in _series_of(right).items()}
-    if isinstance(right, float):
+    if isinstance(left, dict):
+        if isinstance(right, dict):
+            both = left.keys() & right.keys()
+            return {labels: _calculated(sign, left[labels], right[labels]) for labels in both}
         return {labels: _calculated(sign, value, right) for labels, value in left.items()}
-    return {labels: _calculated(sign, value, right[labels]) for labels, value in left.items() if labels in right}
+    if isinstance(right, dict):
+        return {labels: _calculated(sign, left, value) for labels, value in right.items()}
+    return _calculated(sign, left, right)
 
 
 def _calculated(sign: str, left: float, right: float) -> float:

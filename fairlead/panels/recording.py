@@ -5,12 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from fairlead.monitors.results import Value
 
 Labels: TypeAlias = frozenset[tuple[str, str]]
 Source = Literal["canary", "month"]
 STALE_AFTER = 2.5
 """Intervals without a sample after which a series is over: what answered it has ended."""
+
+OURS = "fairlead_"
+CREATED = "_created"
+"""When a counter began: not a metric of ours."""
 
 
 @dataclass
@@ -51,6 +57,12 @@ class Recording:
             found.times.append(at)
             found.values.append(value)
 
+    def add_text(self, at: float, text: str, **labels: str) -> None:
+        """All of our samples that an endpoint told, with labels added, as Prometheus adds those of a target."""
+        for family in text_string_to_metric_families(_ours(text)):
+            for sample in family.samples:
+                self.add(at, sample.name, {**sample.labels, **labels}, sample.value)
+
     def add_figures(self, instants: Iterable[float], figures: Mapping[str, Sequence[Value]]) -> None:
         """What a job has found, as it is scraped again and again until the job's next run."""
         for at in instants:
@@ -65,3 +77,9 @@ class Recording:
             return []
         first, last = min(one[0] for one in times), max(one[-1] for one in times)
         return [last - number * self.step for number in range(int((last - first) / self.step), -1, -1)]
+
+
+def _ours(text: str) -> str:
+    """Without the comments: what kind a metric is follows from how it is asked about."""
+    kept = (line for line in text.splitlines() if line.startswith(OURS) and CREATED not in line.partition("{")[0])
+    return "\n".join(kept) + "\n"
