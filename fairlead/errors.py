@@ -120,3 +120,7 @@ class CountsError(FairleadError):
 
 class CountsMissingError(CountsError):
     """The monitoring system answers, and does not have the metrics that are read."""
+
+
+class QueryError(FairleadError):
+    """A panel's query is of no shape that can be computed without Prometheus."""

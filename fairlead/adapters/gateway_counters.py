@@ -1,7 +1,6 @@
 """Counters of the local gateway, by its admin port; it keeps no past, so that a log on this disk does."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead import metrics as catalogue
 from fairlead.errors import CountsError, CountsMissingError
+from fairlead.files import write_whole
 from fairlead.rollout.counters import Snapshot, Tally
 from fairlead.rollout.release import Release
 from fairlead.rollout.serve import service_name
@@ -112,9 +112,7 @@ class GatewayCounters:
 
     def _halve(self) -> None:
         lines = self._log.read_text(encoding="utf-8").splitlines(keepends=True)
-        aside = self._log.with_suffix(f".{os.getpid()}.part")
-        aside.write_text("".join(lines[len(lines) // 2 :]), encoding="utf-8")
-        aside.replace(self._log)
+        write_whole(self._log, "".join(lines[len(lines) // 2 :]))
 
 
 _READ = (

@@ -93,7 +93,8 @@ class KfpApi:
             for task in details or []
             if not _is_internal(task.display_name)
         }
-        return RunStatus(run_id, _RUN_STATES.get(run.state, "waiting"), steps)
+        parameters = (run.runtime_config.parameters if run.runtime_config else None) or {}
+        return RunStatus(run_id, _RUN_STATES.get(run.state, "waiting"), steps, parameters)
 
     def repetitions(self) -> list[KnownRepetition]:
         listing = self._recurring.recurring_run_service_list_recurring_runs

@@ -161,6 +161,11 @@ class MlflowRegistry:
         found = (item for item in self._stored(plan.model.name) if item.tags.get(TAG_PLAN) == digest)
         return next((_registered(item) for item in found), None)
 
+    def newest_as_of(self, model: str, moment: datetime) -> RegisteredVersion | None:
+        """The newest version that a run as of an instant made; None if none did."""
+        found = (item for item in self._stored(model) if datetime.fromisoformat(item.tags[TAG_AS_OF]) == moment)
+        return next((_registered(item) for item in found), None)
+
     def promote(self, version: RegisteredVersion) -> None:
         """Make a version the champion.
 

@@ -1,7 +1,5 @@
 """Results of jobs that watch, as JSON: `<root>/monitoring/<model>/<detector>.json`, in a folder or in S3."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from fairlead.adapters.s3 import in_s3
 from fairlead.adapters.s3_arrow import filesystem
 from fairlead.adapters.s3_arrow import path as s3_path
 from fairlead.errors import HomeError, MonitorError
+from fairlead.files import write_whole
 from fairlead.monitors.results import Result
 
 FOLDER = "monitoring"
@@ -31,7 +30,7 @@ class ResultFiles:
                 with filesystem().open_output_stream(s3_path(uri)) as file:
                     file.write(content)
             else:
-                _replace(Path(uri), content)
+                write_whole(Path(uri), content, durable=True)
         except OSError as error:
             raise HomeError(f"cannot write the result to {uri}: {error.strerror or error}") from None
 
@@ -74,13 +73,3 @@ class ResultFiles:
 
         selector = FileSelector(s3_path(self._root), allow_not_found=True, recursive=True)
         yield from (Path(file.path) for file in filesystem().get_file_info(selector) if file.path.endswith(SUFFIX))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        os.fchmod(file.fileno(), 0o644)
-    Path(file.name).replace(path)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fairlead.adapters import s3
 from fairlead.adapters.object_store import s3_store
 from fairlead.errors import RetrainingError
+from fairlead.files import whole_lines
 from fairlead.ports import RetrainingLog
 from fairlead.retraining.entries import ENTRY, Entry
 
@@ -38,7 +39,7 @@ class FolderLog:
                 if len(self.read(model)) != after:
                     return False
                 with path.open("ab+") as file:
-                    file.truncate(_whole(path.read_bytes()))
+                    file.truncate(whole_lines(path.read_bytes()))
                     file.write(_line(entry))
                     file.flush()
                     os.fsync(file.fileno())
@@ -118,14 +119,9 @@ def _line(entry: Entry) -> bytes:
     return ENTRY.dump_json(entry, exclude_defaults=False) + b"\n"
 
 
-def _whole(content: bytes) -> int:
-    """Bytes of the lines that are whole: the last may be torn by a kill, and nobody was told that it is kept."""
-    return content.rfind(b"\n") + 1
-
-
 def _entries(content: bytes, where: str) -> list[Entry]:
     found = []
-    for number, line in enumerate(content[: _whole(content)].splitlines(), 1):
+    for number, line in enumerate(content[: whole_lines(content)].splitlines(), 1):
         try:
             found.append(ENTRY.validate_json(line))
         except ValidationError as error:

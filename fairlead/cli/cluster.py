@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from fairlead.cli.progress import ConsoleProgress
-from fairlead.errors import PipelineError
+from fairlead.errors import BackendDownError, PipelineError, RegistryError
 from fairlead.ports import PipelineBackend, TrainingRuns
 from fairlead.report.summary import Step
 from fairlead.runs.request import RunRequest, RunStatus
@@ -77,7 +78,9 @@ def training_runs(name: str, environment_name: str, api: str | None = None) -> T
         PipelineError: Kubeflow Pipelines has no such version.
     """
     from fairlead.adapters.kfp_api import KfpApi
+    from fairlead.adapters.mlflow import MlflowRegistry, RegisteredVersion
     from fairlead.adapters.training_runs import PipelineTrainingRuns
+    from fairlead.lineage.plan import start_of_day
     from fairlead.render.pipelines import find_environment, rendered_version
     from fairlead.spec.load import load_specs
 
@@ -85,12 +88,19 @@ def training_runs(name: str, environment_name: str, api: str | None = None) -> T
     environment = find_environment(repo, environment_name)
     _, dataset = load_specs(repo, name)
     backend = KfpApi(api or environment.pipelines.api, environment.pipelines.namespace)
+    settings = _settings(environment, repo)
     version = backend.resolve(RETRAINING, rendered_version(repo, environment_name, RETRAINING))
 
     def parameters(as_of: datetime) -> dict[str, str]:
         return {"model": name, "as_of": as_of.astimezone(ZoneInfo(dataset.timezone)).date().isoformat()}
 
-    return PipelineTrainingRuns(backend, version, parameters)
+    def made(found: Mapping[str, Any]) -> RegisteredVersion | None:
+        try:
+            return MlflowRegistry(settings).newest_as_of(name, start_of_day(found["as_of"], dataset))
+        except RegistryError as error:
+            raise BackendDownError(f"how the run ended cannot be told: {error}") from None
+
+    return PipelineTrainingRuns(backend, version, parameters, made)
 
 
 def sync_schedules(file: Path, api: str | None, console: Console, json_output: bool) -> None:

@@ -67,11 +67,11 @@ def _where(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _write(found: "Comparison", folder: Path) -> Path:
+    from fairlead.files import write_whole
     from fairlead.replay.picture import draw
-    from fairlead.report.summary import write_whole
 
-    write_whole(folder / "replay.json", [found.model_dump_json(indent=2)])
-    return write_whole(folder / "replay.svg", [draw(found)])
+    write_whole(folder / "replay.json", found.model_dump_json(indent=2))
+    return write_whole(folder / "replay.svg", draw(found))
 
 
 def _print(found: "Comparison", console: "Console") -> None:

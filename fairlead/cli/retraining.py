@@ -200,13 +200,10 @@ def _runs(name: str, home: Path, day: date, place: Place, environment: str, cons
 def _publish(desk: "Desk", home: Path) -> None:
     """Tell what is scraped how things stand."""
     from fairlead.adapters.result_files import ResultFiles
-    from fairlead.monitors.results import Figures, succeeded
+    from fairlead.monitors.results import succeeded
     from fairlead.retraining.figures import figures
 
-    found = Figures()
-    entries = desk.log.read(desk.model)
-    for metric, labels, value in figures(desk.model, desk.spec, desk.state(), entries, datetime.now(UTC)):
-        found.set(metric, value, **labels)
+    found = figures(desk.model, desk.spec, desk.state(), desk.log.read(desk.model), datetime.now(UTC))
     ResultFiles(of_command(home, find_repo()).tables_uri).write(succeeded(desk.model, "retraining", found))
 
 

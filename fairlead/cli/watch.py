@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from fairlead.errors import SpecError
 from fairlead.settings import find_repo, of_command
 
 if TYPE_CHECKING:
@@ -19,15 +18,10 @@ def watch_drift(name: str, as_of: datetime | None, home: Path, console: Console,
     """Run the drift job once."""
     from fairlead.adapters.watched import open_stores
     from fairlead.drift.job import describe, run_drift
-    from fairlead.spec import load_dataset, load_model
+    from fairlead.spec.load import load_specs
 
     repo = find_repo()
-    path = repo / "pipelines" / "models" / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml")))
-        raise SpecError(f"there is no model {name!r} in pipelines/models/; there are: {known}")
-    model = load_model(path)
-    dataset = load_dataset(repo / "feature_repo" / model.dataset / "dataset.yaml")
+    model, dataset = load_specs(repo, name)
     moment = as_of.replace(tzinfo=UTC) if as_of else datetime.now(UTC)
     report = run_drift(model, dataset, open_stores(of_command(home, repo)), open_engine(model.drift), moment)
     if json_output:

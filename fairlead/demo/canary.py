@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from fairlead.adapters.gateway_counters import GatewayCounters
 from fairlead.adapters.git import GitBranch
 from fairlead.demo.laptop import Laptop
+from fairlead.demo.scrape import Scraper
 from fairlead.demo.traffic import Traffic
+from fairlead.monitors.results import Result
 from fairlead.packaging.bundle import load_bundle, release_bundle, write_bundle
+from fairlead.panels.fill import fill
+from fairlead.panels.shown import Boards
+from fairlead.render.dashboards import boards
 from fairlead.report.summary import Canary, CanaryCommit, CanaryCurve, CanaryTrial
 from fairlead.rollout.control import Controller, Look
 from fairlead.rollout.decide import Decision
@@ -23,6 +29,7 @@ from fairlead.rollout.file import release_path
 from fairlead.rollout.laptop import BRANCH, ENVIRONMENT, make_repository
 from fairlead.rollout.stages import Abort, Start
 from fairlead.rollout.status import curves_of
+from fairlead.rollout.telemetry import Telemetry
 from fairlead.spec.model import ModelSpec
 
 RATE = 100.0
@@ -61,6 +68,8 @@ class Trials:
     traffic: Traffic
     controller: Controller
     repository: GitBranch
+    scraper: Scraper
+    telemetry: Telemetry
     tell: Tell
     done: list[CanaryTrial] = field(default_factory=list)
 
@@ -73,11 +82,13 @@ class Trials:
         run = f"bundle of version {version}, gates of the champion"
         event = Start(at=_now(), revision=place.release.revision, version=version, run=run)
         look = self.controller.apply(place, event)
+        self.telemetry.looked(name, look)
         self.laptop.apply(look.release)
         decision: Decision | None = None
         while look.release.stage not in ("idle", "rolled_back"):
             time.sleep(self.model.rollout.window_seconds)
             look = self._look(late=time.monotonic() - began > MOST_SECONDS)
+            self.telemetry.looked(name, look)
             decision = look.decision or decision
             self.tell(_told(look))
             self.laptop.apply(look.release)
@@ -137,8 +148,13 @@ def trials(
         counters = GatewayCounters(laptop.metrics_url, home / "counters.jsonl", laptop.services)
         versions = {path.name for path in (home / "bundles").iterdir()}
         controller = Controller(repository, BRANCH, ENVIRONMENT, counters, gated=lambda name: versions)
+        telemetry = Telemetry(ENVIRONMENT)
+        telemetry.reached(True)
+        targets = {"gateway": laptop.metrics_url, **laptop.services}
+        scraper = Scraper(targets, {"controller": telemetry.registry})
         traffic = stack.enter_context(Traffic.run(laptop.url, model.name, samples, RATE))
-        found = Trials(spec, laptop, traffic, controller, repository, tell)
+        stack.enter_context(scraper.running())
+        found = Trials(spec, laptop, traffic, controller, repository, scraper, telemetry, tell)
         laptop.serve("candidate", f"{stable}-hasty")  # meanwhile; nobody asks it yet
         for second in range(HOUR_SECONDS):
             counters.look()
@@ -147,8 +163,27 @@ def trials(
         yield found
 
 
-def canary_of(found: Trials) -> Canary:
-    """What the report shows."""
+class Released(BaseModel):
+    """Trials that are over."""
+
+    canary: Canary
+    boards: Boards
+    """The dashboards, as they looked meanwhile."""
+
+
+def released(found: Trials, gate: Result | None) -> Released:
+    """What the report shows; once no more requests are sent.
+
+    Args:
+        found: the trials.
+        gate: what the quality gate of the model's dataset found last; it stands meanwhile.
+    """
+    recording = found.scraper.recording()
+    recording.add_figures(recording.instants(), gate.metrics if gate else {})
+    return Released(canary=_canary_of(found), boards=fill(boards(found.model), recording))
+
+
+def _canary_of(found: Trials) -> Canary:
     path = release_path(ENVIRONMENT, found.model.name).as_posix()
     changes = found.repository.changes(found.repository.head(), path, 100)
     commits = [

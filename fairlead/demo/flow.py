@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from fairlead.adapters.bundles import open_bundles
@@ -16,10 +16,11 @@ from fairlead.adapters.endpoint import serve_in_background
 from fairlead.adapters.feast import FeastFeatures
 from fairlead.adapters.kfp import LocalPipelines, StepEvent
 from fairlead.adapters.mlflow import CHAMPION, MlflowRegistry, RegisteredVersion
-from fairlead.demo.month import live_through, lived_through, told
+from fairlead.demo.month import Month, live_through, lived_through, told
 from fairlead.demo.replay import last_refresh, replay
 from fairlead.errors import EndpointError
 from fairlead.features.training_set import rows_asked_between
+from fairlead.files import write_whole
 from fairlead.home import as_typed
 from fairlead.lineage.code import code_version
 from fairlead.lineage.digest import hash_json
@@ -27,13 +28,15 @@ from fairlead.lineage.plan import make_plan
 from fairlead.lineage.record import Plan, RunRecord
 from fairlead.lineage.steps import whole_numbers
 from fairlead.packaging.session import ScoringSession
-from fairlead.replay.result import Comparison
 from fairlead.report.build import Circumstances, summarise
 from fairlead.report.html import PAGE, is_reported, write_report
-from fairlead.report.summary import Canary, NextCommand, Replay, Step, Summary, write_whole
+from fairlead.report.summary import NextCommand, Replay, Step, Summary
 from fairlead.settings import DEFAULT_HOME, Settings
 from fairlead.spec import DatasetSpec, ModelSpec
 from fairlead.training.splits import days_before, midnight
+
+if TYPE_CHECKING:
+    from fairlead.demo.canary import Released
 
 Made = TypeVar("Made")
 
@@ -117,10 +120,7 @@ class Flow:
             raise EndpointError(
                 f"answers and offline scores must agree within {PARITY_TOLERANCE}, but differ by {difference}"
             )
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        aside = stored.with_suffix(".part")
-        aside.write_text(result.model_dump_json(), encoding="utf-8")
-        aside.replace(stored)
+        write_whole(stored, result.model_dump_json())
         return result
 
     def _replayed_before(self, result: Replay, features: Mapping[str, int]) -> Replay:
@@ -170,7 +170,7 @@ class Flow:
             self._step("serve", "Start the endpoint", start)
             return self._step("replay", "Ask the endpoint", ask, detail=_replayed)
 
-    def month(self, version: RegisteredVersion) -> Comparison:
+    def month(self, version: RegisteredVersion) -> Month:
         """Live through the month after the run, with the watch and the brakes."""
         champion = (version.version, self.as_of, self._bundle(version))
         home = self.home / "replay-year"
@@ -202,28 +202,30 @@ class Flow:
 
         return self._step("promote", "Promote", change, detail=told)
 
-    def canary(self, version: RegisteredVersion, result: Replay) -> Canary:
+    def canary(self, version: RegisteredVersion, result: Replay) -> "Released":
         """Release on live requests: a broken version, which is rolled back, and a good one, which is promoted."""
         # Imported here: `fairlead run` needs none of it.
-        from fairlead.demo.canary import canary_of, trials
+        from fairlead.adapters.result_files import ResultFiles
+        from fairlead.demo.canary import Released, released, trials
+        from fairlead.monitors.results import QUALITY, of_dataset
 
         key = hash_json([version.version, version.run_id, code_version(self.repo)])
         stored = self.home / "replay" / f"canary-{key[:32]}.json"
         if stored.exists():
             self._step("canary", "Release on live requests", lambda: None, cached=True)
-            return Canary.model_validate_json(stored.read_bytes())
+            return Released.model_validate_json(stored.read_bytes())
         samples = [sample.request for sample in result.samples]
 
-        def release() -> Canary:
+        def release() -> Released:
             folder, environ = self.home / "canary", self.settings.environ()
             bundle, tell = self._bundle(version), self.progress.update
             with trials(folder, self.model, bundle, environ, samples, tell) as found:
                 found.try_version(f"{version.version}-hasty", "the same model with no patience for its features")
                 found.try_version(f"{version.version}-rebuilt", "the same model, built again")
-            return canary_of(found)
+            return released(found, ResultFiles(self.settings.tables_uri).read(of_dataset(self.dataset.name), QUALITY))
 
         made = self._step("canary", "Release on live requests", release, detail=_released)
-        write_whole(stored, [made.model_dump_json()])
+        write_whole(stored, made.model_dump_json())
         return made
 
     def _succeeds(self, version: RegisteredVersion, champion: RegisteredVersion) -> bool:
@@ -238,19 +240,25 @@ class Flow:
         record: RunRecord,
         docs: Path,
         result: Replay | None,
-        canary: Canary | None = None,
-        month: Comparison | None = None,
+        canary: "Released | None" = None,
+        month: Month | None = None,
     ) -> tuple[Path, Summary]:
         """Write the report, unless the one that is there says the same."""
         folder = self.home / "report"
-        summary = self._summary(version, record, docs, result, canary).model_copy(update={"month": month})
+        summary = self._summary(version, record, docs, result, canary, month)
         if is_reported(summary, folder):
             self._step("report", "Write the report", lambda: None, cached=True)
             return folder / PAGE, summary
         return self._step("report", "Write the report", lambda: write_report(summary, folder), detail=as_typed), summary
 
     def _summary(
-        self, version: RegisteredVersion, record: RunRecord, docs: Path, result: Replay | None, canary: Canary | None
+        self,
+        version: RegisteredVersion,
+        record: RunRecord,
+        docs: Path,
+        result: Replay | None,
+        canary: "Released | None",
+        month: Month | None,
     ) -> Summary:
         fresh = MlflowRegistry(self.settings).resolve(version.model, version.version)
         return summarise(
@@ -267,7 +275,9 @@ class Flow:
                 data_docs=_relative(docs / "index.html", self.home / "report"),
                 bundle=self._bundle(version),
                 replay=result,
-                canary=canary,
+                canary=canary.canary if canary else None,
+                month=month.comparison if month else None,
+                boards=tuple(part.boards for part in (canary, month) if part is not None),
                 next=self._next_commands(fresh),
             ),
         )
@@ -358,8 +368,8 @@ def _replayed(result: Replay) -> str:
     )
 
 
-def _released(made: Canary) -> str:
-    return ", ".join(f"{trial.version} {trial.outcome} after {trial.seconds:.0f} s" for trial in made.trials)
+def _released(made: "Released") -> str:
+    return ", ".join(f"{trial.version} {trial.outcome} after {trial.seconds:.0f} s" for trial in made.canary.trials)
 
 
 def _relative(target: Path, folder: Path) -> str | None:

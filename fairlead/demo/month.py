@@ -4,9 +4,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
+from fairlead.files import write_whole
 from fairlead.lineage.code import code_version
+from fairlead.panels.shown import Boards
 from fairlead.replay.result import Comparison
-from fairlead.report.summary import write_whole
 from fairlead.spec import DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -16,13 +19,21 @@ DAYS = 30
 RESULT_FILE = "month.json"
 
 
+class Month(BaseModel):
+    """A month that was lived through."""
+
+    comparison: Comparison
+    boards: Boards
+    """The dashboards, as they looked meanwhile."""
+
+
 def live_through(
     repo: Path,
     home: Path,
     model: ModelSpec,
     dataset: DatasetSpec,
     champion: tuple[str, "datetime", Path],
-) -> Comparison:
+) -> Month:
     """Replay the days after a version's run, once with the watch and once with the version left alone.
 
     What is retrained stays in the replay's folder: the registry is for models of today.
@@ -38,6 +49,9 @@ def live_through(
 
     from fairlead.adapters.delta_records import DeltaRecords
     from fairlead.adapters.retraining_log import MemoryLog
+    from fairlead.demo.evenings import Evenings, folders_of
+    from fairlead.panels.fill import fill
+    from fairlead.render.dashboards import boards
     from fairlead.replay.compare import result, what_was_seen
     from fairlead.replay.learn import Trained, Trainer, without_search
     from fairlead.replay.walk import Platform, Scheduled, Walk
@@ -73,22 +87,26 @@ def live_through(
         decay=spec.performance.decay,
         novelty=spec.retraining.novelty,
     )
-    write_whole(folder / RESULT_FILE, [found.model_dump_json()])
-    return found
+    folders = {version: bundle, **folders_of(lived)}
+    recording = Evenings(year, spec, dataset, records, folders).recording(lived)
+    month = Month(comparison=found, boards=fill(boards(spec), recording))
+    write_whole(folder / RESULT_FILE, month.model_dump_json())
+    return month
 
 
-def lived_through(repo: Path, home: Path, version: str, first: date) -> Comparison | None:
+def lived_through(repo: Path, home: Path, version: str, first: date) -> Month | None:
     """What `live_through` found, if it has."""
     file = _folder(repo, home, version, first) / RESULT_FILE
-    return Comparison.model_validate_json(file.read_bytes()) if file.exists() else None
+    return Month.model_validate_json(file.read_bytes()) if file.exists() else None
 
 
 def _folder(repo: Path, home: Path, version: str, first: date) -> Path:
     return home / "month" / f"{version}-{first}-{code_version(repo)}"
 
 
-def told(found: Comparison) -> str:
+def told(month: Month) -> str:
     """What became of it, in a line."""
+    found = month.comparison
     platform, static = found.policy("platform"), found.policy("static")
     if not platform.retrainings:
         return f"{found.rows:,} rows, nothing that asks for a retraining"

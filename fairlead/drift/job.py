@@ -1,7 +1,9 @@
 """The job that watches a model for drift: records of its last windows, a report, and figures to be scraped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +13,7 @@ from fairlead import metrics
 from fairlead.drift.engine import Engine
 from fairlead.drift.reference import read_reference
 from fairlead.drift.upstream import Upstream, look_upstream
-from fairlead.drift.watch import KINDS, KindReport, VersionReport, WindowVerdict, watch
+from fairlead.drift.watch import KINDS, Judge, KindReport, Look, VersionReport, WindowVerdict
 from fairlead.drift.windows import Window, days_of, entity_columns, of_window, to_sample, windows_before
 from fairlead.errors import BundleError, DriftError, EngineError, FairleadError
 from fairlead.monitors.results import QUALITY, Figures, Result, keep_failure, of_dataset, succeeded
@@ -50,6 +52,19 @@ class Stores(Protocol):
     def results(self) -> ResultStore:
         """Of jobs that watch."""
         ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the records of some windows show."""
+
+    versions: list[VersionReport]
+    """The one with the most records in the newest window first."""
+    not_judged: dict[str, str]
+    bundles: dict[str, Bundle]
+    """Of the versions that were judged."""
+    newest: "pa.Table"
+    """Records of the newest window."""
 
 
 class DriftReport(BaseModel):
@@ -97,29 +112,17 @@ def find_drift(model: ModelSpec, dataset: DatasetSpec, stores: Stores, engine: E
     """
     library = engine.library()  # first: a missing library is an error also where there are no records
     windows = windows_before(as_of, model.drift, dataset.timezone)
-    first, last = days_of(windows)
-    rows = stores.records.read(model.name, first.date(), last.date())
-    parts = [(window, of_window(rows, window)) for window in windows]
-    versions, not_judged, bundles = [], {}, {}
-    for version in _versions(parts):
-        try:
-            bundle = load_bundle(folder := stores.bundles.folder(model.name, version))
-            versions.append(_watch(bundle, folder, version, parts, model, dataset, engine))
-            bundles[version] = bundle
-        except EngineError:
-            raise
-        except (BundleError, DriftError) as error:
-            not_judged[version] = str(error)
-    if not_judged and not versions:
-        raise DriftError("; ".join(not_judged.values()))
-    newest = next(iter(bundles.values()), None)
+    judged = Judges(model, dataset, partial(stores.bundles.folder, model.name), engine).judge(stores.records, windows)
+    if judged.not_judged and not judged.versions:
+        raise DriftError("; ".join(judged.not_judged.values()))
+    newest = next(iter(judged.bundles.values()), None)
     upstream = look_upstream(
         dataset=dataset.name,
         plan=newest.lookup if newest else None,
         tables=stores.tables,
         gate=stores.results.read(of_dataset(dataset.name), QUALITY),
-        reports=versions,
-        newest=parts[-1][1],
+        reports=judged.versions,
+        newest=judged.newest,
         max_age=model.drift.max_age,
         margin=model.drift.missing_margin,
         as_of=as_of,
@@ -129,23 +132,81 @@ def find_drift(model: ModelSpec, dataset: DatasetSpec, stores: Stores, engine: E
         as_of=as_of,
         engine=engine.name,
         library=library,
-        versions=versions or [_nothing(windows)],
-        not_judged=not_judged,
+        versions=judged.versions or [_nothing(windows)],
+        not_judged=judged.not_judged,
         upstream=upstream,
     )
+
+
+@dataclass
+class Judges:
+    """Those of all versions of a model. Windows are over: what was found of one is kept for the next look."""
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    folder_of: Callable[[str], Path]
+    """Version → folder of its bundle, or BundleError."""
+    engine: Engine
+    _judges: dict[str, tuple[Bundle, Judge]] = field(default_factory=dict)
+    _looks: dict[tuple[str, Window], Look] = field(default_factory=dict)
+
+    def judge(self, records: RecordStore, windows: Sequence[Window]) -> Judged:
+        """Compare the records of windows, oldest first, version by version.
+
+        Raises:
+            FairleadError: records cannot be read, or the engine failed.
+        """
+        first, last = days_of(windows)
+        rows = records.read(self.model.name, first.date(), last.date())
+        parts = [(window, of_window(rows, window)) for window in windows]
+        found = Judged([], {}, {}, parts[-1][1])
+        for version in _versions(parts):
+            try:
+                bundle, judge = self._of(version)
+                looks = [self._look(version, window, part) for window, part in parts]
+                found.versions.append(judge.report(version, windows, looks))
+                found.bundles[version] = bundle
+            except EngineError:
+                raise
+            except (BundleError, DriftError) as error:
+                found.not_judged[version] = str(error)
+        return found
+
+    def _of(self, version: str) -> tuple[Bundle, Judge]:
+        if version not in self._judges:
+            folder = self.folder_of(version)
+            bundle = load_bundle(folder)
+            reference, zone = read_reference(folder, bundle), self.dataset.timezone
+            self._judges[version] = bundle, Judge(reference, bundle.signature, self.model.drift, zone, self.engine)
+        return self._judges[version]
+
+    def _look(self, version: str, window: Window, rows: "pa.Table") -> Look:
+        import pyarrow.compute as pc
+
+        if (version, window) not in self._looks:
+            bundle, judge = self._of(version)
+            entity = entity_columns(self.model.drift, bundle.signature)
+            sample = to_sample(rows.filter(pc.field("version") == version), bundle.signature, entity)
+            self._looks[version, window] = sample, judge.look(sample)
+        return self._looks[version, window]
 
 
 def to_result(report: DriftReport) -> Result:
     """As figures under the names of the catalogue."""
     figures = Figures(model=report.model)
     figures.set(metrics.DRIFT_ENGINE, 1, engine=report.engine, library=report.library)
-    for version in report.versions:
-        _add_version(figures, version)
+    add_versions(figures, report.versions)
     for cause in CAUSES:
         figures.set(metrics.UPSTREAM_ALARM, float(cause in report.upstream.causes), cause=cause)
     for view, age in report.upstream.ages.items():
         figures.set(metrics.UPSTREAM_FRESHNESS, -1.0 if age is None else age, view=view)
     return succeeded(report.model, DETECTOR, figures, report.versions[0].version)
+
+
+def add_versions(figures: Figures, reports: Iterable[VersionReport]) -> None:
+    """What was found of each version."""
+    for report in reports:
+        _add_version(figures, report)
 
 
 def _add_version(figures: Figures, report: VersionReport) -> None:
@@ -179,26 +240,6 @@ def _versions(parts: "Sequence[tuple[Window, pa.Table]]") -> list[str]:
             name = item["values"] or NO_VERSION
             counts[name] = counts.get(name, 0) + item["counts"] * (1 + 1_000_000 * (weight == len(parts) - 1))
     return sorted(counts, key=lambda name: -counts[name])
-
-
-def _watch(
-    bundle: Bundle,
-    folder: Path,
-    version: str,
-    parts: "Sequence[tuple[Window, pa.Table]]",
-    model: ModelSpec,
-    dataset: DatasetSpec,
-    engine: Engine,
-) -> VersionReport:
-    import pyarrow.compute as pc
-
-    entity = entity_columns(model.drift, bundle.signature)
-    reference = read_reference(folder, bundle)
-    samples = [
-        (window, to_sample(rows.filter(pc.field("version") == version), bundle.signature, entity))
-        for window, rows in parts
-    ]
-    return watch(version, reference, samples, bundle.signature, model.drift, dataset.timezone, engine)
 
 
 def _nothing(windows: Sequence[Window]) -> VersionReport:

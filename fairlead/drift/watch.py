@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import get_args
+from typing import TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +16,8 @@ from fairlead.drift.windows import Window
 from fairlead.packaging.signature import Signature
 from fairlead.spec.drift import DriftSpec
 
+Look: TypeAlias = tuple[Sample, Mapping[Kind, Detection]]
+"""A window's records of one version, and what they show."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 STRONGEST = 10
 """Findings that a report names; the figures hold all."""
@@ -84,48 +86,50 @@ def columns_by_kind(signature: Signature, sample: Sample, spec: DriftSpec) -> Ma
     return found
 
 
-def watch(
-    version: str,
-    reference: Sample,
-    samples: Sequence[tuple[Window, Sample]],
-    signature: Signature,
-    spec: DriftSpec,
-    zone: str,
-    engine: Engine,
-) -> VersionReport:
-    """Judge every window by every kind.
+class Judge:
+    """Compares windows of records with what one version was trained on."""
 
-    Args:
-        version: of the model.
-        reference: its reference.
-        samples: windows, oldest first, with the records of this version.
-        signature: says which columns are sent and which are looked up.
-        spec: when a difference counts, and how many make an alarm.
-        zone: of the clock that people live by.
-        engine: what compares.
+    def __init__(self, reference: Sample, signature: Signature, spec: DriftSpec, zone: str, engine: Engine) -> None:
+        """Learn what is usual in the reference, which takes seconds.
 
-    Raises:
-        DriftError: the columns are not those of the reference, or the engine failed.
-    """
-    rule = _rule(reference, signature, spec, zone)
-    kinds = []
-    for kind in KINDS:
-        detections = [
-            (
-                window,
-                _detect(kind, reference, sample, columns_by_kind(signature, sample, spec)[kind], rule, zone, engine),
+        Args:
+            reference: the version's.
+            signature: says which columns are sent and which are looked up.
+            spec: when a difference counts, and how many make an alarm.
+            zone: of the clock that people live by.
+            engine: what compares.
+        """
+        self._reference, self._signature, self._spec = reference, signature, spec
+        self._zone, self._engine = zone, engine
+        self._rule = _rule(reference, signature, spec, zone)
+
+    def look(self, sample: Sample) -> Mapping[Kind, Detection]:
+        """What a window's records of this version show, by kind.
+
+        Raises:
+            DriftError: the columns are not those of the reference, or the engine failed.
+        """
+        columns = columns_by_kind(self._signature, sample, self._spec)
+        return {
+            kind: _detect(kind, self._reference, sample, columns[kind], self._rule, self._zone, self._engine)
+            for kind in KINDS
+        }
+
+    def report(self, version: str, windows: Sequence[Window], looks: Sequence[Look]) -> VersionReport:
+        """The verdict on a version, from what `look` found of its last windows, oldest first."""
+        kinds = [
+            _kind_report(
+                kind, [(window, found[kind]) for window, (_, found) in zip(windows, looks, strict=True)], self._spec
             )
-            for window, sample in samples
+            for kind in KINDS
         ]
-        kinds.append(_kind_report(kind, detections, spec))
-    looked_up = [item.name for item in signature.looked_up if item.kind == "number"]
-    newest = samples[-1][1]
-    return VersionReport(
-        version=version,
-        kinds=kinds,
-        missing=_missing(newest, looked_up),
-        missing_before=_missing(reference, looked_up),
-    )
+        looked_up = [item.name for item in self._signature.looked_up if item.kind == "number"]
+        return VersionReport(
+            version=version,
+            kinds=kinds,
+            missing=_missing(looks[-1][0], looked_up),
+            missing_before=_missing(self._reference, looked_up),
+        )
 
 
 def _rule(reference: Sample, signature: Signature, spec: DriftSpec, zone: str) -> Rule:

@@ -112,10 +112,22 @@ class Figures:
         return self._values
 
 
-def succeeded(model: str, detector: str, figures: Figures, version: str | None = None) -> Result:
-    """The result of a run that ends now."""
-    now = datetime.now(UTC)
+def succeeded(
+    model: str, detector: str, figures: Figures, version: str | None = None, at: datetime | None = None
+) -> Result:
+    """The result of a run that ends now, or at an instant."""
+    now = at or datetime.now(UTC)
     return Result(model=model, detector=detector, version=version, at=now, succeeded_at=now, metrics=figures.values)
+
+
+def scraped(result: Result) -> Mapping[str, Sequence[Value]]:
+    """What the collector tells of a result at every scrape until the next: its figures, and how old they are."""
+    about = Figures(model=result.model, detector=result.detector)
+    about.set(catalogue.MONITOR_LAST_RUN, result.at.timestamp())
+    about.set(catalogue.MONITOR_LAST_SUCCESS, result.succeeded_at.timestamp() if result.succeeded_at else 0.0)
+    error = result.failure.error if result.failure else ""
+    about.set(catalogue.MONITOR_FAILED, float(bool(error)), error=error)
+    return {**about.values, **result.metrics}
 
 
 def keep_failure(results: "ResultStore", model: str, detector: str, error: Exception) -> None:

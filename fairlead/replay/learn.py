@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from fairlead.evaluation.evaluate import evaluate
+from fairlead.files import write_whole
 from fairlead.lineage.digest import hash_json
 from fairlead.packaging.package import Origin, package
 from fairlead.packaging.parity import Parity
@@ -69,8 +70,7 @@ class Trainer:
         verdict = self.folder / "verdicts" / f"{version}-{key}-{champion.version if champion else 'first'}.json"
         if not verdict.exists():
             result = self._judge(version, as_of, bundle, champion)
-            verdict.parent.mkdir(parents=True, exist_ok=True)
-            _write(verdict, result.model_dump_json())
+            write_whole(verdict, result.model_dump_json())
         return Trained.model_validate_json(verdict.read_bytes()).model_copy(update={"folder": bundle})
 
     def _package(self, as_of: datetime, bundle: Path) -> None:
@@ -121,9 +121,3 @@ def without_search(model: ModelSpec) -> ModelSpec:
         candidates={"lightgbm": space},
     )
     return model.model_copy(update={"tuning": tuning})
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

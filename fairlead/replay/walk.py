@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import TrainingError
+from fairlead.files import whole_lines
 from fairlead.packaging.session import ScoringSession
 from fairlead.replay.learn import Trained, Trainer
 from fairlead.replay.result import Retraining
@@ -186,7 +187,7 @@ class Walk:
         day = lived[-1].day + timedelta(days=1) if lived else first
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("ab") as file:
-            file.truncate(_whole(self.file.read_bytes()))
+            file.truncate(whole_lines(self.file.read_bytes()))
             while day <= last:
                 found = self._live(day, champion, is_last=day == last)
                 file.write(found.model_dump_json().encode() + b"\n")
@@ -230,9 +231,4 @@ def _session(champion: Trained) -> ScoringSession:
 
 def _read(file: Path) -> list[Day]:
     content = file.read_bytes() if file.exists() else b""
-    return [Day.model_validate_json(line) for line in content[: _whole(content)].splitlines()]
-
-
-def _whole(content: bytes) -> int:
-    """Bytes of the lines that are whole: a kill may have torn the last."""
-    return content.rfind(b"\n") + 1
+    return [Day.model_validate_json(line) for line in content[: whole_lines(content)].splitlines()]

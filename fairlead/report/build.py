@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,9 @@ from fairlead.evaluation import GateResult
 from fairlead.lineage.digest import hash_file
 from fairlead.lineage.record import RunRecord
 from fairlead.packaging.bundle import BUNDLE_FILE
+from fairlead.panels.fill import together
+from fairlead.panels.shown import Boards
+from fairlead.replay.result import Comparison
 from fairlead.report import summary as s
 from fairlead.report.view import drawings
 from fairlead.tables.quality import RuleResult
@@ -31,6 +35,9 @@ class Circumstances:
     bundle: Path | None = None
     replay: s.Replay | None = None
     canary: s.Canary | None = None
+    month: Comparison | None = None
+    boards: tuple[Boards, ...] = ()
+    """The same dashboards, from each part of the run that had something to show."""
     next: tuple[s.NextCommand, ...] = ()
 
 
@@ -54,6 +61,8 @@ def summarise(record: RunRecord, now: Circumstances) -> s.Summary:
         ),
         replay=now.replay,
         canary=now.canary,
+        month=now.month,
+        boards=reduce(together, now.boards).boards if now.boards else (),
         next=now.next,
     )
 

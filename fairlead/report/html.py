@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from fairlead.report import numbers, plots, theme, view
-from fairlead.report.summary import Summary, write_whole
+from fairlead.files import write_whole
+from fairlead.report import numbers, panels, plots, theme, view
+from fairlead.report.summary import Summary
 
 if TYPE_CHECKING:
     import jinja2
@@ -24,7 +25,7 @@ def write_report(summary: Summary, folder: Path) -> Path:
         The path of the page.
     """
     # The page first: `is_reported` goes by the summary.
-    page = write_whole(folder / PAGE, [render(summary)])
+    page = write_whole(folder / PAGE, render(summary))
     summary.write(folder / "summary.json")
     return page
 
@@ -53,6 +54,7 @@ def render(summary: Summary) -> str:
         s=summary,
         view=view,
         plots=drawn,
+        panels=panels,
         top_features=plots.TOP_FEATURES,
         top_slices=plots.TOP_SLICES,
         left_out=plots.slices_left_out(summary.evaluation),

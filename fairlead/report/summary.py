@@ -1,14 +1,14 @@
 """What a run found and decided: the content of `report/summary.json`, and all that the page shows."""
 
 import math
-import os
-from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, SupportsFloat
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from fairlead.files import write_whole
+from fairlead.panels.shown import BoardShown
 from fairlead.replay.result import Comparison
 from fairlead.spec.dataset import Severity
 
@@ -487,11 +487,13 @@ class Summary(Part):
     """None: nothing was released step by step."""
     month: Comparison | None = None
     """The time after the run, lived through again; None: it was not."""
+    boards: tuple[BoardShown, ...] = ()
+    """The dashboards of the model, filled by the canary and by the month; none: neither was there."""
     next: tuple[NextCommand, ...] = ()
 
     def write(self, path: Path) -> Path:
         """Write JSON to `path`, which a reader sees either as it was or complete."""
-        return write_whole(path, [self.model_dump_json(indent=2), "\n"])
+        return write_whole(path, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "Summary":
@@ -501,15 +503,3 @@ class Summary(Part):
             pydantic.ValidationError: the file is not a summary.
         """
         return cls.model_validate_json(path.read_bytes())
-
-
-def write_whole(path: Path, parts: Iterable[str]) -> Path:
-    """Write text beside `path`, then rename it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_text("".join(parts), encoding="utf-8")
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path

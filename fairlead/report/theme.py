@@ -75,10 +75,15 @@ def to_svg(chart: "alt.TopLevelMixin", name: str, alt_text: str) -> str:
         name: unique in the page; begins every id inside.
         alt_text: what somebody who cannot see the plot should know.
     """
+    return spec_to_svg(chart.to_dict(), name, alt_text)
+
+
+def spec_to_svg(document: dict[str, Any], name: str, alt_text: str) -> str:
+    """As `to_svg`, from a document of Vega-Lite."""
     import altair
     import vl_convert
 
-    spec = _drawable(chart.to_dict())
+    spec = _drawable(document)
     spec["config"] = config()
     version = ".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     return _for_a_page(vl_convert.vegalite_to_svg(spec, vl_version=version), name, _drawable(alt_text))

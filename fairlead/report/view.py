@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fairlead.replay.picture import draw as draw_month
-from fairlead.report import plots
+from fairlead.report import panels, plots
 from fairlead.report.numbers import NOTHING, count, duration, figure, interval, metric_words, percent
 from fairlead.report.summary import Baseline, Evaluation, Features, Replay, Summary, Trial, Tuning
 from fairlead.spec.model import LOWER_IS_BETTER
@@ -21,6 +21,7 @@ SECTIONS = {
     "endpoint": "Endpoint",
     "canary": "Canary",
     "month": "The month after",
+    "dashboards": "Dashboards",
     "next": "What next",
     "provenance": "Provenance",
 }
@@ -253,7 +254,7 @@ def drawings(summary: Summary) -> dict[str, str]:
             drawn[f"canary-{number}"] = plots.evidence(trial, f"canary-{number}")
     if summary.month:
         drawn["month"] = draw_month(summary.month, "month")
-    return drawn
+    return {**drawn, **panels.drawings(summary.boards)}
 
 
 def day(value: date) -> str:

@@ -1,7 +1,5 @@
 """`release.yaml`: read with line and rule, written without losing a comment."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -13,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from fairlead.errors import RolloutError, SpecError
+from fairlead.files import write_whole
 from fairlead.rollout.document import EXPECTED, KIND, LOCAL, MEND, ReleaseDocument
 from fairlead.rollout.release import Release, written
 from fairlead.rollout.serve import serve_of
@@ -93,13 +92,7 @@ def write_release(path: Path, release: Release, environment: EnvironmentSpec) ->
     """
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(render_release(release, environment, text))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        write_whole(path, render_release(release, environment, text), durable=True)
     except OSError as error:
         raise RolloutError(f"{path}: cannot be written: {error.strerror}") from None
 

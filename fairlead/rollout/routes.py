@@ -1,11 +1,11 @@
 """The HTTPRoute of a release for the local gateway: the rules that a cluster gets, in a file."""
 
-import os
 from pathlib import Path
 
 import yaml
 
 from fairlead.errors import RolloutError
+from fairlead.files import write_whole
 from fairlead.rollout.release import Release
 from fairlead.rollout.serve import rules_of
 
@@ -35,9 +35,7 @@ def write_routes(path: Path, release: Release) -> bool:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
-        aside = path.with_name(f".{path.name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        write_whole(path, text)
         return True
     except OSError as error:
         raise RolloutError(f"{path}: cannot be written: {error.strerror}") from None

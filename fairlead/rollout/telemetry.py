@@ -6,12 +6,13 @@ from typing import Any, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from fairlead import metrics as catalogue
-from fairlead.rollout.control import Look
+from fairlead.rollout.control import Look, Result
 from fairlead.rollout.decide import Decision
 from fairlead.rollout.evidence import LOG_HARD
 from fairlead.rollout.quality import ALPHA, Quality
 from fairlead.rollout.release import Release, Stage
 
+NO_DECISION: frozenset[Result] = frozenset({"nothing", "overtaken"})
 SIGNALS = {"errors": "errors", "slow answers": "slow_answers"}
 
 
@@ -33,8 +34,9 @@ class Telemetry:
         self._release(model, look)
         if look.decision is not None:
             self._evidence(model, look.decision, look.answers.quality)
-        if look.result not in ("nothing", "overtaken"):
-            self._of(catalogue.ROLLOUT_DECISIONS, model, look.result).inc()
+        # From 0 on: a counter that begins with its first 1 has no increase to be seen.
+        for result in set(get_args(Result)) - NO_DECISION:
+            self._of(catalogue.ROLLOUT_DECISIONS, model, result).inc(look.result == result)
 
     def reached(self, all_of_them: bool) -> None:
         """Whether all releases could be read and written."""

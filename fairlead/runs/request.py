@@ -45,6 +45,8 @@ class RunStatus:
     state: RunState
     steps: Mapping[str, StepState] = field(default_factory=dict)
     """Task → its state, as far as the backend knows it."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """That the run was started with."""
 
     @property
     def failed(self) -> list[str]:

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from fairlead import metrics as catalogue
 from fairlead.errors import FairleadError
 from fairlead.metrics import Metric
-from fairlead.monitors.results import CATALOGUE, Result
+from fairlead.monitors.results import CATALOGUE, Result, scraped
 from fairlead.ports import ResultStore
 
 KEEP_SECONDS = 5.0
@@ -35,13 +35,7 @@ class Results(Collector):
         families: dict[str, Family] = {}
         _add(families, catalogue.MONITOR_UNREADABLE, {}, self._unreadable)
         for result in self._found:
-            who = {"model": result.model, "detector": result.detector}
-            _add(families, catalogue.MONITOR_LAST_RUN, who, result.at.timestamp())
-            success = result.succeeded_at.timestamp() if result.succeeded_at else 0.0
-            _add(families, catalogue.MONITOR_LAST_SUCCESS, who, success)
-            error = result.failure.error if result.failure else ""
-            _add(families, catalogue.MONITOR_FAILED, {**who, "error": error}, float(bool(error)))
-            for name, values in result.metrics.items():
+            for name, values in scraped(result).items():
                 for value in values:
                     _add(families, CATALOGUE[name], value.labels, value.value)
         yield from families.values()

@@ -2,12 +2,16 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from fairlead import metrics as m
+from fairlead.panels.evaluate import evaluate
+from fairlead.panels.query import parse
+from fairlead.panels.recording import Recording
 from fairlead.render.dashboards import DASHBOARDS
 from tests.planted_metrics import GROUPS, Planted, emitting, healthy
 from tests.prometheus_server import Prometheus, Target, prometheus_server
@@ -55,3 +59,35 @@ def test_every_query_has_data_with_the_labels_of_its_legend(path, prometheus):
         for labels, _ in found:
             missing = set(re.findall(r"{{(\w+)}}", legend)) - labels.keys()
             assert not missing, f"{title}: {expr} has no label {missing}"
+
+
+def recorded(prometheus: Prometheus, at: float) -> Recording:
+    """The raw samples of the last minute, as Prometheus has them."""
+    found = Recording("canary", 2.0, 2.0)
+    answer = prometheus.ask("query", query='{__name__=~"fairlead_.*"}[1m]', time=f"{at:.3f}")
+    for series in answer["result"]:
+        labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
+        for moment, value in series["values"]:
+            found.add(float(moment), series["metric"]["__name__"], labels, float(value))
+    return found
+
+
+def test_the_reports_own_evaluation_finds_what_prometheus_finds(prometheus):
+    """Every query of every panel, at one instant that is no sample's, on the same samples."""
+    for path in FILES:
+        for _, expr, _ in queries(path):
+            prometheus.wait_for(expr)
+    at = time.time() - 0.5
+    samples, compared = recorded(prometheus, at), 0
+    for path in FILES:
+        for title, expr, _ in queries(path):
+            answer = prometheus.ask("query", query=expr, time=f"{at:.3f}")["result"]
+            theirs = {
+                frozenset((name, text) for name, text in one["metric"].items()): float(one["value"][1])
+                for one in answer
+            }
+            ours = evaluate(parse(expr), samples, float(f"{at:.3f}"))
+            theirs = {labels: value for labels, value in theirs.items() if value == value}
+            assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-9), f"{title}: {expr}"
+            compared += len(theirs)
+    assert compared > 60, "nothing by nothing is no value"

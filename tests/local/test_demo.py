@@ -93,6 +93,14 @@ def test_a_broken_version_is_rolled_back_and_a_sound_one_promoted_and_git_says_s
     assert subjects[-1] == "settle, version 1-rebuilt answers all requests"
 
 
+def test_the_dashboards_are_filled_by_the_canary_and_by_the_month_and_no_panel_is_silent(summary):
+    panels = [panel for board in summary["boards"] for row in board["rows"] for panel in row["panels"]]
+    assert {panel["source"] for panel in panels if panel["lines"]} == {"canary", "month"}
+    assert all(panel["lines"] or panel["missing"] for panel in panels)
+    filled = {panel["title"] for panel in panels if panel["lines"]}
+    assert filled >= {"Seconds to an answer", "Requests by backend", "Logarithm of the e-values", "Log loss", "State"}
+
+
 def test_the_report_links_to_data_docs_that_are_there(checkout, summary):
     link = summary["data"]["quality"]["data_docs"]
     assert (checkout.home / "report" / link).is_file()

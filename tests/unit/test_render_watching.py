@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from fairlead.errors import SpecError
 from fairlead.render.manifests import manifests
 from fairlead.render.manifests.collector import collector_url, deployment, pod_monitor, service
-from fairlead.render.manifests.config_map import environment_variables
+from fairlead.render.manifests.config_map import config_map
 from fairlead.render.manifests.drift_job import drift_job
 from fairlead.render.manifests.network_policies import network_policies
 from fairlead.spec import load_model
@@ -24,10 +24,10 @@ JOB = drift_job(MODEL, "ns")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 def test_servers_are_told_where_the_collectors_service_is():
     made = service("ns")
-    assert environment_variables(ENVIRONMENT)["FAIRLEAD_COLLECTOR_URL"] == collector_url()
+    assert config_map(ENVIRONMENT)["data"]["FAIRLEAD_COLLECTOR_URL"] == collector_url()
     assert collector_url() == f"http://{made['metadata']['name']}:{made['spec']['ports'][0]['port']}"
     silent = ENVIRONMENT.model_copy(update={"records": False})
-    assert "FAIRLEAD_COLLECTOR_URL" not in environment_variables(silent)
+    assert "FAIRLEAD_COLLECTOR_URL" not in config_map(silent)["data"]
 
 
 def test_service_monitor_and_policies_find_the_collectors_pod():

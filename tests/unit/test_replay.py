@@ -10,8 +10,10 @@ import pytest
 
 from fairlead.adapters.delta_records import DeltaRecords
 from fairlead.adapters.retraining_log import MemoryLog
+from fairlead.demo.evenings import Evenings, folders_of
 from fairlead.errors import TrainingError
 from fairlead.lineage.digest import hash_file
+from fairlead.panels.recording import Recording
 from fairlead.replay.compare import evenly, month_starts, result, with_shares
 from fairlead.replay.learn import Trained
 from fairlead.replay.walk import Day, Platform, Scheduled, Walk
@@ -179,3 +181,34 @@ def test_a_month_of_one_class_has_no_measure() -> None:
     found = result("static", days, example.year(rows))
     assert found.periods[date(2024, 4, 1)] is None
     assert found.mean == found.periods[date(2024, 3, 1)]
+
+
+def told(lived: list[Day], walk: Path, models: Path) -> Recording:
+    trainer = example.trainer(models)
+    records = DeltaRecords(str(walk))
+    return Evenings(trainer.year, trainer.model, example.example.dataset(), records, folders_of(lived)).recording(lived)
+
+
+def test_an_evening_is_told_by_what_was_there_by_then(models: Path, tmp_path: Path) -> None:
+    """Looked at when all days are over, and when only the first ones are: the same, series by series."""
+    days = platform(tmp_path, models).days(FIRST, LAST)
+    half = 12
+    early = platform(tmp_path / "half", models).days(FIRST, FIRST + timedelta(days=half))
+    whole, part = told(days, tmp_path, models), told(early, tmp_path / "half", models)
+    for name, series in part.series.items():
+        for labels, one in series.items():
+            all_of_it = whole.series[name][labels]
+            assert (all_of_it.times[: len(one.times)], all_of_it.values[: len(one.values)]) == (one.times, one.values)
+    assert part.series.keys() >= {"fairlead_live_roc_auc", "fairlead_drift_alarm", "fairlead_retraining_state"}
+    assert len(part.instants()) == pytest.approx(4 * half, abs=4)
+
+
+def test_what_evenings_tell_is_what_was_lived_through(models: Path, tmp_path: Path) -> None:
+    days = platform(tmp_path, models).days(FIRST, LAST)
+    [starts] = [
+        series
+        for labels, series in told(days, tmp_path, models).series["fairlead_retraining_requests_total"].items()
+        if ("trigger", "decay") in labels and ("answer", "started") in labels
+    ]
+    assert starts.values[-1] == sum(trigger == "decay" for _, trigger in retrained(days))
+    assert starts.values == sorted(starts.values)

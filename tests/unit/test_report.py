@@ -336,7 +336,7 @@ def test_an_old_report_survives_a_failed_write(tmp_path: Path, monkeypatch: pyte
     def full(*_: Any, **__: Any) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(OSError, match="No space left"):
         report_example.summary().write(path)
     assert path.read_bytes() == before

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from fairlead import metrics as catalogue
 from fairlead.adapters.retraining_log import MemoryLog
 from fairlead.errors import BackendDownError, PipelineError
-from fairlead.monitors.results import Figures
 from fairlead.retraining.brakes import decide, phase, read_state, runs_in_month
 from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Answered, Asked, Ended, Entry, Held, Released
@@ -311,9 +310,7 @@ def test_every_figure_of_retraining_is_told() -> None:
     at_desk.ask(asked("b"))
     now = START + timedelta(days=1)
     pass_by(at_desk, runs, now)
-    shown = Figures()
-    for metric, names, value in figures("m", SPEC, at_desk.state(), at_desk.log.read("m"), now):
-        shown.set(metric, value, **names)
+    shown = figures("m", SPEC, at_desk.state(), at_desk.log.read("m"), now)
     assert set(shown.values) == {metric.name for metric in catalogue.RETRAINING}
     held = {item.labels["state"]: item.value for item in shown.values["fairlead_retraining_state"]}
     assert held == {"ready": 0, "running": 0, "cooling_down": 1, "backing_off": 0, "held": 0}

@@ -1,5 +1,6 @@
-"""Dashboards of a model, as Grafana reads them."""
+"""Dashboards of a model: what they show, and as Grafana reads them."""
 
-from fairlead.render.dashboards.files import DASHBOARDS, dashboard_files
+from fairlead.render.dashboards._base import RATE, Board, Kind, Panel, Query, Row, Unit
+from fairlead.render.dashboards.files import DASHBOARDS, boards, dashboard_files
 
-__all__ = ["DASHBOARDS", "dashboard_files"]
+__all__ = ["DASHBOARDS", "RATE", "Board", "Kind", "Panel", "Query", "Row", "Unit", "boards", "dashboard_files"]

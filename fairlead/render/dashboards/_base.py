@@ -9,6 +9,8 @@ from fairlead.render.alerts._base import braces
 
 Unit = Literal["short", "percentunit", "s", "ms", "reqps", "bytes", "dateTimeFromNow"]
 """As Grafana names them."""
+Kind = Literal["lines", "number"]
+"""`number`: only the newest values show."""
 RATE = "$__rate_interval"
 """A window that Grafana makes at least four scrapes long."""
 
@@ -29,7 +31,7 @@ class Panel:
     title: str
     queries: Sequence[Query]
     unit: Unit = "short"
-    kind: Literal["lines", "number"] = "lines"
+    kind: Kind = "lines"
     said: str = ""
     """What a reader should know to read it."""
     limit: float | None = None
