@@ -15,7 +15,7 @@ alike.
 
 Tests of two samples in blocks, whose sizes may follow from the past alone, are those of Turner, Ly & Grünwald 2024,
 "Generic E-variables for exact sequential k-sample tests that allow for optional stopping" (Journal of Statistical
-Planning and Inference 230, 106116); bets on a difference of means those of Shekhar & Ramdas 2023, "Nonparametric
+Planning and Inference 230, 106116); bets on a difference of means those of Shekhar & Ramdas 2024, "Nonparametric
 two-sample testing by betting" (IEEE Transactions on Information Theory 70). To end a block at the candidate's first
 answer would be simpler, but that answer is then always the last one: it is a fair draw only where losses have no trend.
 
