@@ -133,4 +133,4 @@ def test_a_missing_engine_is_an_error_of_the_command_and_a_figure_of_the_collect
 def test_a_model_that_is_not_there_is_named_with_those_that_are(scene: Scene):
     done = scene.checkout.run("drift", "trip")
     assert done.returncode == 1
-    assert "there is no model 'trip'; did you mean 'trip-delay'?" in done.stderr
+    assert "there is no model 'trip'; there is trip-delay" in done.stderr
