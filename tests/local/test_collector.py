@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -30,6 +30,7 @@ from fairlead.records.spool import Spool
 from monitoring.collector.app import CollectorService
 from monitoring.collector.limits import Limits
 from monitoring.collector.server import run
+from tests.http_server import answering
 
 QUICK = Pace(idle=0.02, first_wait=0.05, longest_wait=0.2, adopt=0.1)
 STRUCTURED = {"content-type": "application/cloudevents+json"}
@@ -346,9 +347,6 @@ class Judge(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
-
 
 @pytest.fixture
 def judge() -> Iterator[Callable[[Callable[[list[dict[str, object]]], int]], tuple[str, list[str]]]]:
@@ -357,10 +355,7 @@ def judge() -> Iterator[Callable[[Callable[[list[dict[str, object]]], int]], tup
         def start(answers: Callable[[list[dict[str, object]]], int]) -> tuple[str, list[str]]:
             taken: list[str] = []
             handler = type("Handler", (Judge,), {"answers": staticmethod(answers), "taken": taken})
-            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), handler))
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}", taken
+            return stack.enter_context(answering(handler)), taken
 
         yield start
 

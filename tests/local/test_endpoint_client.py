@@ -1,15 +1,15 @@
 """The client of the demo, against a server that is busy for a while."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from fairlead.adapters.endpoint import TRIES, Endpoint
 from fairlead.errors import EndpointError
+from tests.http_server import answering
 
 ANSWER = {"id": "1", "outputs": [{"name": "score", "data": [0.25]}, {"name": "decision", "data": [False]}]}
 
@@ -29,13 +29,8 @@ def server(busy: int) -> Iterator[tuple[str, list[int]]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *words: object) -> None:
-            """Nothing: the test looks at what was answered."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as found:
-        threading.Thread(target=found.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{found.server_port}", told
-        found.shutdown()
+    with answering(Handler) as url:
+        yield url, told
 
 
 def test_a_request_that_a_busy_server_refuses_is_asked_again():

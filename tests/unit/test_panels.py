@@ -2,9 +2,8 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from fairlead.panels.shown import Boards, PanelShown
 from fairlead.render.dashboards import DASHBOARDS, Board, Panel, Query, Row, boards
 from fairlead.report.html import render
 from fairlead.report.panels import MOST_LINES, drawn_lines, named, told
+from tests.http_server import answering
 from tests.unit import panels_example as example
 from tests.unit import report_example
 
@@ -226,16 +226,8 @@ def endpoint() -> Iterator[str]:
                 b'fairlead_x{a="1"} 2\nother_y 3\nfairlead_x_created 4\n' if self.path == "/metrics" else b""
             )
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with answering(Handler) as url:
+        yield url
 
 
 def test_what_answers_is_scraped_with_its_name_and_what_does_not_is_left_out(endpoint: str) -> None:
