@@ -108,7 +108,8 @@ def request(
     asked = Asked(at=now, key=f"person-{now:%Y%m%dT%H%M%S.%f}", trigger="person", by=person, why=why, override=override)
     desk = _desk(model, home)
     desk.ask(asked)
-    _act(desk, home, as_of, on, environment, json_output)
+    if _act(desk, home, as_of, on, environment, json_output):
+        raise typer.Exit(REFUSED)
 
 
 @retraining.command()
@@ -120,7 +121,10 @@ def act(
     environment: Environment = "dev",
     json_output: Json = False,
 ) -> None:
-    """Answer the requests that wait, such as those of alerts, and run what the brakes let through."""
+    """Answer the requests that wait, such as those of alerts, and run what the brakes let through.
+
+    Exit code 1: a run failed. Else 0: that brakes or gates refuse is no fault of this command.
+    """
     _act(_desk(model, home), home, as_of, on, environment, json_output)
 
 
@@ -152,7 +156,8 @@ def _desk(model: str, home: Path) -> "Desk":
     return Desk(model, spec.retraining, open_log(of_command(home, repo).tables_uri))
 
 
-def _act(desk: "Desk", home: Path, as_of: datetime | None, place: Place, environment: str, json_output: bool) -> None:
+def _act(desk: "Desk", home: Path, as_of: datetime | None, place: Place, environment: str, json_output: bool) -> bool:
+    """Whether brakes or gates have refused."""
     from fairlead.retraining.labels import count_new_labels
     from fairlead.spec.load import load_specs
     from fairlead.training.splits import midnight
@@ -181,8 +186,7 @@ def _act(desk: "Desk", home: Path, as_of: datetime | None, place: Place, environ
     if ended is not None and ended.outcome == "failed":
         console.print(ended.detail, highlight=False, markup=False)
         raise typer.Exit(1)
-    refused = bool(answers) and started is None
-    raise typer.Exit(REFUSED if refused or (ended is not None and ended.outcome == "refused") else 0)
+    return (bool(answers) and started is None) or (ended is not None and ended.outcome == "refused")
 
 
 def _runs(name: str, home: Path, day: date, place: Place, environment: str, console: "Console") -> "TrainingRuns":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +27,7 @@ from fairlead.spec.load import load_environment
 from tests.cluster.conftest import Namespace
 from tests.cluster.programs import kubectl
 from tests.cluster.stand_ins import ACCESS, STORAGE, stand_ins, wait_for_all
-from tests.local.conftest import AS_OF
+from tests.local.conftest import AS_OF, _shrink
 
 REPO = Path(__file__).parents[2]
 NAMESPACE = Namespace("fairlead-dev")
@@ -244,6 +245,36 @@ def nobody_is_refused(rows: pa.Table) -> Iterator[list[str]]:
         over.set()
         thread.join()
     assert problems == [], f"{len(problems)} of {len(problems) + len(versions)} requests failed: {problems[0]}"
+
+
+def small_model(name: str = "small", change: Callable[[Any], Any] = lambda spec: None) -> dict[str, Any]:
+    """A ConfigMap with a model that is quickly trained."""
+    spec = YAML().load((REPO / f"pipelines/models/{MODEL}.yaml").read_text(encoding="utf-8"))
+    _shrink(spec)
+    spec["serving"] = {"features": {"deadline_ms": 5000}}  # the machine of a test is busy
+    change(spec)
+    text = StringIO()
+    YAML().dump(spec, text)
+    data = {"model.yaml": text.getvalue()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def volume_of(config: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The volume and the mount that put a `small_model` in the place of the image's."""
+    mount = {"name": config, "mountPath": f"/app/pipelines/models/{MODEL}.yaml", "subPath": "model.yaml"}
+    return {"name": config, "configMap": {"name": config}}, mount
+
+
+def mounted(config: str, *words: str) -> Callable[[dict[str, Any]], None]:
+    """The change to a job's pod that gives it a `small_model` and more words to its command."""
+
+    def change(pod: dict[str, Any]) -> None:
+        volume, mount = volume_of(config)
+        pod["containers"][0]["command"] += words
+        pod["containers"][0]["volumeMounts"].append(mount)
+        pod["volumes"].append(volume)
+
+    return change
 
 
 def run_job(name: str, change: Callable[[dict[str, Any]], None] = lambda pod: None, what: str = "train") -> str:

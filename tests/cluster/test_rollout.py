@@ -35,7 +35,7 @@ from tests.unit.serving_example import BARE, erring_graph, write
 pytestmark = pytest.mark.cluster
 
 UNKNOWN_CARRIER = 7.0
-"""The bad version fails on it; one request in ten asks about it."""
+"""The bad versions fail on it."""
 REFERENCE_SECONDS = 50
 STOPPED = "jsonpath={.metadata.annotations.serving\\.kserve\\.io/stop}"
 ROLLOUT = {
@@ -49,19 +49,26 @@ class Traffic:
     """Callers of the gateway: status and version of each answer."""
 
     answers: list[tuple[int, str]] = field(default_factory=list)
+    unknown_carriers: bool = True
+    """Whether one request in ten asks about one."""
+    failed_at: float = 0.0
+    """When an answer was last none of 200, by the monotonic clock."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         url = f"{os.environ['FAIRLEAD_TEST_GATEWAY_URL']}/v2/models/{MODEL}-vector/infer"
         with httpx.Client(headers={"host": f"{MODEL}.{DOMAIN}"}, timeout=10, trust_env=False) as client:
             while not self.stop.is_set():
-                carrier = UNKNOWN_CARRIER if len(self.answers) % 10 == 0 else 1.0
+                unknown = self.unknown_carriers and len(self.answers) % 10 == 0
+                carrier = UNKNOWN_CARRIER if unknown else 1.0
                 tensor = {"name": "features", "shape": [1, 4], "datatype": "FP32", "data": [carrier, 1.0, 1.0, 0.5]}
                 try:
                     answer = client.post(url, json={"inputs": [tensor]})
                     self.answers.append((answer.status_code, _version(answer)))
                 except httpx.HTTPError:
                     self.answers.append((0, ""))
+                if self.answers[-1][0] != 200:
+                    self.failed_at = time.monotonic()
                 time.sleep(0.01)
 
     def since(self, number: int) -> Counter[tuple[int, str]]:
@@ -157,9 +164,9 @@ def _watching(fork: Fork, prometheus: str, folder: Path) -> ExitStack:
 
 
 def _put_bundles(folder: Path) -> None:
-    """1 and 3 are sound, 2 fails on a carrier, 4 is none that a server can open."""
+    """1 and 3 are sound, 2 and 5 fail on a carrier, 4 is none that a server can open."""
     bundles = open_bundles(f"{BUCKET}/bundles")
-    for version, graph in (("1", None), ("2", erring_graph()), ("3", None)):
+    for version, graph in (("1", None), ("2", erring_graph()), ("3", None), ("5", erring_graph())):
         bundles.release(write(folder / version, graph, signature=BARE, version=None), MODEL, version)
     boto3.client("s3").put_object(Bucket="fairlead-dev", Key=f"bundles/{MODEL}/4/bundle.json", Body=b"{}")
 
@@ -210,6 +217,24 @@ def test_a_good_candidate_gets_its_share_and_becomes_stable_while_no_request_fai
         "no candidate",
         lambda: NAMESPACE.kubectl("get", "inferenceservice", f"{MODEL}-candidate", "-o", STOPPED) == "true",
     )
+
+
+def test_a_candidate_that_turns_bad_before_callers_is_rolled_back_and_its_traffic_returns(rig: Rig) -> None:
+    rig.traffic.unknown_carriers = False  # nothing in the shadow tells of what comes
+    first = len(rig.traffic.answers)
+    rig.start("5")
+    wait_for("some answers of it", lambda: rig.traffic.since(first)[200, "5"] > 10, 400)
+    assert {status for status, _ in rig.traffic.since(first)} == {200}
+    began = time.monotonic()
+    rig.traffic.unknown_carriers = True
+    wait_for("a rollback", lambda: rig.release.stage == "rolled_back")
+    decided = time.monotonic()
+    wait_for("the whole traffic", lambda: set(rig.traffic.answers[-200:]) == {(200, "3")})
+    synced = rig.traffic.failed_at
+    print(f"harm → commit of the rollback: {decided - began:.1f} s")  # noqa: T201  the figures of the run
+    print(f"commit → last failed request: {max(0.0, synced - decided):.1f} s")  # noqa: T201
+    assert rig.release.refused[-1] == "5"
+    assert "roll version 5 back" in rig.log()[0]
 
 
 def test_a_candidate_whose_pods_never_get_ready_gets_no_traffic(rig: Rig) -> None:

@@ -9,14 +9,12 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
 from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
@@ -31,19 +29,21 @@ from tests.cluster.loop import (
     DOMAIN,
     MODEL,
     NAMESPACE,
-    REPO,
     Loop,
     answers,
     ask,
     is_well,
+    mounted,
     nobody_is_refused,
     run_job,
+    small_model,
+    volume_of,
     wait_for,
 )
 from tests.cluster.programs import kubectl
 from tests.cluster.stand_ins import PIPELINES
 from tests.cluster.step_pods import Pods
-from tests.local.conftest import AS_OF, _shrink
+from tests.local.conftest import AS_OF
 
 pytestmark = pytest.mark.cluster
 
@@ -63,28 +63,11 @@ def bundle_files(loop: Loop, version: str) -> dict[str, bytes]:
         return {item.base_name: filesystem().open_input_file(item.path).read() for item in found}
 
 
-@pytest.fixture(scope="module")
-def small_model() -> dict[str, Any]:
-    """A ConfigMap with a model that is quickly trained."""
-    spec = YAML().load((REPO / f"pipelines/models/{MODEL}.yaml").read_text(encoding="utf-8"))
-    _shrink(spec)
-    spec["serving"] = {"features": {"deadline_ms": 5000}}  # the machine of a test is busy
-    text = StringIO()
-    YAML().dump(spec, text)
-    data = {"model.yaml": text.getvalue()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "small"}, "data": data}
-
-
-SMALL_VOLUME = {"name": "small", "configMap": {"name": "small"}}
-SMALL_MOUNT = {"name": "small", "mountPath": f"/app/pipelines/models/{MODEL}.yaml", "subPath": "model.yaml"}
-
-
-def test_each_step_runs_in_a_pod_of_its_own_with_artifacts_in_s3(
-    loop: Loop, images: dict[str, str], small_model: dict[str, Any]
-) -> None:
+def test_each_step_runs_in_a_pod_of_its_own_with_artifacts_in_s3(loop: Loop, images: dict[str, str]) -> None:
     steps = Namespace(PIPELINES)
-    steps.apply(small_model)
-    pods = Pods(steps, images["pipeline"], f"{BUCKET}/pipelines/by-hand", [SMALL_VOLUME], [SMALL_MOUNT])
+    steps.apply(small_model())
+    volume, mount = volume_of("small")
+    pods = Pods(steps, images["pipeline"], f"{BUCKET}/pipelines/by-hand", [volume], [mount])
     with loop.timed("the training pipeline, a pod a step"):
         plan = pods.step("retrain_model", "plan-run", {"model": MODEL, "as_of": AS_OF}, {})
         made = pods.pipeline("train_and_release", plan.parameters)
@@ -92,18 +75,11 @@ def test_each_step_runs_in_a_pod_of_its_own_with_artifacts_in_s3(
     assert {"bundle.json", "model.onnx"} <= set(bundle_files(loop, "1"))
 
 
-def test_a_whole_run_in_one_pod_makes_the_same_model(loop: Loop, small_model: dict[str, Any]) -> None:
-    NAMESPACE.apply(small_model)
+def test_a_whole_run_in_one_pod_makes_the_same_model(loop: Loop) -> None:
+    NAMESPACE.apply(small_model())
     before = bundle_files(loop, "1")
-
-    def shrink(pod: dict[str, Any]) -> None:
-        container = pod["containers"][0]
-        container["command"] += ["--as-of", AS_OF]
-        container["volumeMounts"].append(SMALL_MOUNT)
-        pod["volumes"].append(SMALL_VOLUME)
-
     with loop.timed("train in a pod"):
-        said = run_job("first-training", shrink)
+        said = run_job("first-training", mounted("small", "--as-of", AS_OF))
     assert f"{MODEL}@1" in said
     assert bundle_files(loop, "1") == before
 

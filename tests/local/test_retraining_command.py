@@ -3,8 +3,14 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from fairlead.adapters.retraining_log import open_log
+from fairlead.retraining.desk import Desk
+from fairlead.retraining.entries import Asked
+from fairlead.spec.retraining import RetrainingSpec
 
 FAIRLEAD = str(Path(sys.executable).with_name("fairlead"))
 
@@ -38,6 +44,16 @@ def test_a_held_model_is_not_retrained_and_the_log_says_who_and_why(tmp_path: Pa
     assert log[2]["new_labels"] > 70_000, "of January to March 2013"
     told = json.loads((tmp_path / "tables/monitoring/flight-delay/retraining.json").read_text(encoding="utf-8"))
     assert told["metrics"]["fairlead_retraining_state"]
+
+
+def test_answering_an_alert_with_a_refusal_is_no_failure_of_the_job(tmp_path: Path) -> None:
+    assert fairlead(tmp_path, "hold", "flight-delay", "--why", "the weather feed is broken").returncode == 0
+    desk = Desk("flight-delay", RetrainingSpec(), open_log(f"{tmp_path}/tables"))
+    now = datetime.now(UTC)
+    desk.ask(Asked(at=now, key="alert-1", trigger="drift", by="InputDrift", standing=True))
+    done = fairlead(tmp_path, "act", "flight-delay", "--as-of", "2013-04-01")
+    assert "refused: held" in done.stdout
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_model_that_is_not_there_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
