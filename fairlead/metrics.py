@@ -361,7 +361,7 @@ ROLLOUT_DECISIONS = Metric(
     "counter",
     ("environment", "model", "result"),
     "Changes of a release that were committed or proposed. result: advanced, promoted, rolled_back, asked, settled, "
-    "adopted (an edit by hand), put_back (one that breaks a rule), proposed.",
+    "adopted (an edit by hand), put_back (one that breaks a rule), held (a proposal was closed), proposed.",
 )
 ROLLOUT_LAST_LOOK = Metric(
     "fairlead_rollout_last_look_timestamp_seconds",

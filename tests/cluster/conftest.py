@@ -130,7 +130,7 @@ def namespace() -> Iterator[Namespace]:
 
 @pytest.fixture(scope="session")
 def image() -> Callable[[str], str]:
-    """The image to test by its short name: FAIRLEAD_IMAGE_SERVING, …_PIPELINE or …_MONITORING, as a pod names it."""
+    """The image to test by its short name: FAIRLEAD_IMAGE_SERVING, …_PIPELINE and so on, as a pod names it."""
 
     def named(name: str) -> str:
         variable = f"FAIRLEAD_IMAGE_{name.upper().replace('-', '')}"

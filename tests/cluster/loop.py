@@ -34,6 +34,8 @@ NAMESPACE = Namespace("fairlead-dev")
 MODEL, DOMAIN = "flight-delay", "dev.models.example.com"
 BUCKET = "s3://fairlead-dev"
 COLUMNS = ["carrier", "origin", "dest", "distance", "hour", "weekday", "tailnum"]
+COPY = "1-copy"
+"""A version that is the first one once more: a name that the registry gives to none."""
 ASKED_AT = f"{AS_OF}T06:00:00+00:00"
 REFRESH = "argocd.argoproj.io/refresh=normal"
 

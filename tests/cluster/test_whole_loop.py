@@ -26,6 +26,7 @@ from tests.cluster.loop import (
     ASKED_AT,
     BUCKET,
     COLUMNS,
+    COPY,
     DOMAIN,
     MODEL,
     NAMESPACE,
@@ -189,11 +190,11 @@ def test_another_version_comes_by_a_commit_and_no_request_fails(loop: Loop, tmp_
     assert loop.asked is not None
     with loop.storage():
         bundles = open_bundles(f"{BUCKET}/bundles")
-        bundles.release(bundles.folder(MODEL, "1"), MODEL, "2")
+        bundles.release(bundles.folder(MODEL, "1"), MODEL, COPY)
     few = loop.asked.slice(0, 5)
     with nobody_is_refused(few) as versions, loop.timed("commit → answers of the new version"):
-        commit = loop.fork.release("2", "Release flight-delay 2")
-        wait_for("an answer of version 2", lambda: versions[-1:] == ["2"])
+        commit = loop.fork.release(COPY, "Release another version")
+        wait_for("an answer of the other version", lambda: versions[-1:] == [COPY])
     assert versions[0] == "1"
     wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
 

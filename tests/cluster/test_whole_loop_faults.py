@@ -18,6 +18,7 @@ from fairlead.packaging.bundle import BUNDLE_FILE, bundle_json, load_bundle
 from fairlead.rollout.file import release_path
 from tests.cluster.loop import (
     BUCKET,
+    COPY,
     MODEL,
     NAMESPACE,
     Loop,
@@ -57,7 +58,7 @@ def test_what_is_deleted_by_hand_comes_back(loop: Loop, few: pa.Table, kind: str
 
     with loop.timed(f"a deleted {kind} → back"):
         wait_for(f"the {kind}", back)
-    wait_for("answers", lambda: answers(few, "2"))
+    wait_for("answers", lambda: answers(few, COPY))
 
 
 def test_a_version_that_does_not_exist_is_told_and_the_old_one_serves_on(loop: Loop, few: pa.Table) -> None:
@@ -66,7 +67,7 @@ def test_a_version_that_does_not_exist_is_told_and_the_old_one_serves_on(loop: L
         wait_for("the reason in the service's status", lambda: "bundle" in failure())
         wait_for("an application that is not healthy", lambda: health() not in ("Healthy", None))
         time.sleep(SEEN_SECONDS)
-    assert set(versions) == {"2"}
+    assert set(versions) == {COPY}
     commit = revert(loop)
     wait_for("the model Synced and Healthy again", lambda: is_well(f"dev-{MODEL}", commit))
 
@@ -101,7 +102,7 @@ def test_a_manifest_that_is_broken_in_git_is_told_and_the_old_one_serves_on(loop
 
         wait_for("a condition that says so", told)
         time.sleep(SEEN_SECONDS)
-    assert set(versions) == {"2"}
+    assert set(versions) == {COPY}
     path.write_text(good, encoding="utf-8")
     commit = loop.fork.push("Mended")
     wait_for("the model Synced and Healthy again", lambda: is_well(f"dev-{MODEL}", commit))
@@ -126,7 +127,7 @@ def test_keys_that_the_storage_refuses_are_told_and_once_mended_the_version_come
             of_it = f"/{MODEL}/1"
             said = wait_for("the reason in the service's status", lambda: failure() if of_it in failure() else "")
             time.sleep(SEEN_SECONDS)
-            assert set(versions) == {"2"}
+            assert set(versions) == {COPY}
         wait_for("an answer of version 1", lambda: versions[-1:] == ["1"], 600)
     assert "InvalidAccessKeyId" in said or "403" in said, said
     wait_for("the model Synced and Healthy", lambda: is_well(f"dev-{MODEL}", commit))
@@ -151,9 +152,9 @@ def test_two_models_that_one_commit_releases_both_answer(loop: Loop, few: pa.Tab
     make_twin(loop, tmp_path)
     with nobody_is_refused(few) as versions, loop.timed("two models in one commit → both answer"):
         loop.fork.release("1", "The first version of another model", model=TWIN, push=False)
-        loop.fork.release("2", "Two models at once")
+        loop.fork.release(COPY, "Two models at once")
         wait_for("the other model", lambda: answers(few, "1", TWIN))
-        wait_for("an answer of version 2", lambda: versions[-1:] == ["2"])
+        wait_for("an answer of the other version", lambda: versions[-1:] == [COPY])
     assert ask(few, TWIN)[0] == pytest.approx(ask(few)[0], abs=1e-9)
 
 
@@ -180,4 +181,4 @@ def test_a_body_beyond_the_limit_is_answered_with_413_at_the_gateway(few: pa.Tab
     headers = {"host": f"{MODEL}.dev.models.example.com", "content-type": "application/json"}
     answer = httpx.post(url, content=body, headers=headers, timeout=60, trust_env=False)
     assert answer.status_code == 413
-    assert answers(few, "2")
+    assert answers(few, COPY)
