@@ -67,6 +67,7 @@ ENVIRONMENT_KINDS = sorted(
         ("gateway.envoyproxy.io", "BackendTrafficPolicy"),
         ("gateway.envoyproxy.io", "ClientTrafficPolicy"),
         ("gateway.networking.k8s.io", "HTTPRoute"),
+        ("monitoring.coreos.com", "AlertmanagerConfig"),
         ("monitoring.coreos.com", "PodMonitor"),
         ("monitoring.coreos.com", "PrometheusRule"),
         ("monitoring.coreos.com", "ServiceMonitor"),

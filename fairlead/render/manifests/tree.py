@@ -7,6 +7,7 @@ from fairlead.errors import SpecError
 from fairlead.render.argocd import SETTINGS
 from fairlead.render.documents import text_of
 from fairlead.render.manifests import (
+    alertmanager_config,
     collector,
     external_secrets,
     kustomization,
@@ -175,6 +176,7 @@ def _watching(namespace: str, models: Sequence[ModelSpec]) -> dict[str, tuple[Ob
         "deployment-collector.yaml": (collector.deployment(namespace), collector.WHY),
         "service-collector.yaml": (collector.service(namespace), collector.WHY_SERVICE),
         "pod-monitor-collector.yaml": (collector.pod_monitor(namespace), ""),
+        "alertmanager-config.yaml": (alertmanager_config.alertmanager_config(namespace), alertmanager_config.WHY),
         **{f"cron-job-{model.name}-drift.yaml": (drift_job(model, namespace), WHY_DRIFT) for model in models},
         **{
             f"cron-job-{model.name}-performance.yaml": (performance_job(model.name, namespace), WHY_PERFORMANCE)

@@ -1,0 +1,35 @@
+"""The AlertmanagerConfig that takes alerts which ask for a retraining to the collector."""
+
+from fairlead.render.manifests.objects import COLLECTOR, COLLECTOR_PORT, Object, thing
+
+WHY = """\
+Prometheus's operator adds it to the routes of its Alertmanager, for alerts with the label `namespace` of this one; all
+other alerts go where docs/how-to/alerts-and-dashboards.md says."""
+ASKS = "drift|decay|schedule"
+RECEIVER = "retraining"
+
+
+def alertmanager_config(namespace: str) -> Object:
+    """Firing alerts ask, resolved ones take it back; what a broken source explains asks for nothing."""
+    webhook = {"url": f"http://{COLLECTOR}.{namespace}.svc:{COLLECTOR_PORT}/alertmanager", "sendResolved": True}
+    route = {
+        "receiver": RECEIVER,
+        "matchers": [{"name": "retraining", "matchType": "=~", "value": ASKS}],
+        "groupBy": ["model"],
+        "groupWait": "30s",
+        "groupInterval": "5m",
+        "repeatInterval": "12h",
+    }
+    broken_source = {
+        "sourceMatch": [{"name": "alertname", "matchType": "=", "value": "UpstreamBroken"}],
+        "targetMatch": [{"name": "retraining", "matchType": "=", "value": "drift"}],
+        "equal": ["model"],
+    }
+    spec = {
+        "route": route,
+        "receivers": [{"name": RECEIVER, "webhookConfigs": [webhook]}],
+        "inhibitRules": [broken_source],
+    }
+    return thing(
+        "monitoring.coreos.com/v1alpha1", "AlertmanagerConfig", "fairlead-retraining", namespace=namespace, spec=spec
+    )
