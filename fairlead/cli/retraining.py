@@ -3,6 +3,7 @@
 import getpass
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from fairlead.settings import DEFAULT_HOME, find_repo, of_command
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fairlead.errors import FairleadError
     from fairlead.ports import TrainingRuns
     from fairlead.retraining.desk import Desk
     from fairlead.retraining.entries import Answered
@@ -121,11 +123,23 @@ def act(
     environment: Environment = "dev",
     json_output: Json = False,
 ) -> None:
-    """Answer the requests that wait, such as those of alerts, and run what the brakes let through.
+    """Look at the champion, answer the requests that wait, of alerts too, and run what the brakes let through.
 
-    Exit code 1: a run failed. Else 0: that brakes or gates refuse is no fault of this command.
+    It asks by itself where the champion has decayed, where rows are beyond what it was fitted to, and where labels have
+    grown enough.
+
+    Exit code 1: a run failed, or the champion cannot be looked at. Else 0: that brakes or gates refuse is no fault of
+    this command.
     """
-    _act(_desk(model, home), home, as_of, on, environment, json_output)
+    desk = _desk(model, home)
+    blind = _look(desk, home, as_of)
+    _act(desk, home, as_of, on, environment, json_output)
+    if blind is not None:
+        from fairlead.adapters.result_files import ResultFiles
+        from fairlead.monitors.results import keep_failure
+
+        keep_failure(ResultFiles(of_command(home, find_repo()).tables_uri), model, "retraining", blind)
+        raise blind
 
 
 @retraining.command()
@@ -154,6 +168,26 @@ def _desk(model: str, home: Path) -> "Desk":
     repo = find_repo()
     spec, _ = load_specs(repo, model)
     return Desk(model, spec.retraining, open_log(of_command(home, repo).tables_uri))
+
+
+def _look(desk: "Desk", home: Path, as_of: datetime | None) -> "FairleadError | None":
+    """Ask for what the champion's figures ask; an error is returned, as others are answered all the same."""
+    from fairlead.errors import FairleadError
+    from fairlead.retraining.look import look
+    from fairlead.retraining.signals import tell
+    from fairlead.spec.load import load_specs
+    from fairlead.training.splits import midnight
+
+    repo = find_repo()
+    model, dataset = load_specs(repo, desk.model)
+    now = midnight(as_of.date(), dataset.timezone) if as_of else datetime.now(UTC)
+    try:
+        signals = look(of_command(home, repo), model, dataset, now)
+    except FairleadError as error:
+        return error
+    if signals is not None:
+        tell(desk, replace(signals, at=datetime.now(UTC)))  # the log is in the order of its clock
+    return None
 
 
 def _act(desk: "Desk", home: Path, as_of: datetime | None, place: Place, environment: str, json_output: bool) -> bool:

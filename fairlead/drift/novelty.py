@@ -4,9 +4,13 @@ A tree answers there as at the end of what it knows. Distributions move with eve
 whole year is right not to mind; this asks whether it has seen such values at all, so it falls silent once it has.
 """
 
+from datetime import timedelta
+
 import numpy as np
 import numpy.typing as npt
 
+WINDOW = timedelta(days=7)
+"""Of whose rows the share is taken."""
 END = 0.001
 """Share of the reference beyond either end: a single odd reading must not widen the range."""
 

@@ -19,7 +19,7 @@ from fairlead.replay.watch import Watch, evening, events
 from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Answered, Asked, Ended, Entry
 from fairlead.retraining.runs import Outcome
-from fairlead.retraining.signals import Signals, asks
+from fairlead.retraining.signals import Signals, tell
 from fairlead.training.fit import as_columns
 from fairlead.training.splits import midnight
 
@@ -80,7 +80,7 @@ class Scheduled:
 
 @dataclass
 class Platform:
-    """Watches, asks, brakes, retrains: what a cluster does with alerts, in one process."""
+    """Watches, asks, brakes, retrains: what `fairlead retraining act` does every night, in one process."""
 
     trainer: Trainer
     records: DeltaRecords
@@ -104,7 +104,7 @@ class Platform:
         if self._watch is None or self._watched != champion.version:
             self._watch, self._watched = Watch(year, model, champion, self.records), champion.version
         signals = self._watch.look(now)
-        self._tell(signals, now)
+        tell(self.desk, signals)
         new_labels = year.new_labels(champion.as_of, now)
         answered = next((item for item in self.desk.answer(now, new_labels) if item.started), None)
         if answered is None:
@@ -120,15 +120,6 @@ class Platform:
             version=found.version, trigger=answered.trigger, why=why, accepted=found.accepted, reasons=found.reasons
         )
         return signals, done, found if found.accepted else champion
-
-    def _tell(self, signals: Signals, now: datetime) -> None:
-        wanted = {asked.key: asked for asked in asks(self.desk.spec, signals)}
-        for asked in wanted.values():
-            self.desk.ask(asked)
-        state = self.desk.state()
-        for key in (*state.open, *state.served):
-            if key not in wanted:
-                self.desk.withdraw(key, now)
 
 
 class ReplayRuns:

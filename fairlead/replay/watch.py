@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fairlead.drift.novelty import novelty, ranges
+from fairlead.drift.novelty import WINDOW, novelty, ranges
 from fairlead.features.training_set import ASKED_AT, ROW_ID, SPLIT
 from fairlead.packaging.session import ScoringSession
 from fairlead.packaging.signature import Matrix
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NOVELTY_WINDOW = timedelta(days=7)
 SECONDS_TO_ANSWER = 0.002
 
 
@@ -46,7 +45,7 @@ class Watch:
     def look(self, now: datetime) -> Signals:
         """What is to be seen by an instant; nothing of later."""
         spec = self._model.performance
-        since = now - max(spec.window, NOVELTY_WINDOW)
+        since = now - max(spec.window, WINDOW)
         rows = self._records.read(self._model.name, since.date(), now.date())
         return Signals(
             at=now,
@@ -69,7 +68,7 @@ class Watch:
     def _novelty(self, rows: "pa.Table", now: datetime) -> float | None:
         import pyarrow.compute as pc
 
-        recent = (pc.field("asked_at") >= now - NOVELTY_WINDOW) & (pc.field("asked_at") < now)
+        recent = (pc.field("asked_at") >= now - WINDOW) & (pc.field("asked_at") < now)
         features = rows.filter(recent)["features"].combine_chunks()
         if not len(features):
             return None

@@ -1,11 +1,15 @@
-"""What asks for a retraining, seen from what the watch has measured: the same rules that alerts follow on a cluster."""
+"""What asks for a retraining, seen from what the watch has measured: in a replay and on every day."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from fairlead.performance.decay import Decay
+from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Asked
 from fairlead.spec.retraining import RetrainingSpec
+
+SEEN = "seen-"
+"""How the keys of such requests begin; those of alerts are fingerprints."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,17 @@ def asks(spec: RetrainingSpec, signals: Signals) -> list[Asked]:
     if signals.learnt and signals.labels >= signals.learnt * (1 + spec.growth):
         found.append(("schedule", "LabelsGrown", f"{signals.labels:,} labels, {signals.learnt:,} at its training"))
     return [
-        Asked(at=signals.at, key=f"{trigger}-{signals.version}", trigger=trigger, by=by, why=why, standing=True)
+        Asked(at=signals.at, key=f"{SEEN}{trigger}-{signals.version}", trigger=trigger, by=by, why=why, standing=True)
         for trigger, by, why in found
     ]
+
+
+def tell(desk: Desk, signals: Signals) -> None:
+    """Ask for what stands by these signals, and take back what stood by earlier ones and does not any more."""
+    wanted = {asked.key: asked for asked in asks(desk.spec, signals)}
+    for asked in wanted.values():
+        desk.ask(asked)
+    state = desk.state()
+    for key in (*state.open, *state.served):
+        if key.startswith(SEEN) and key not in wanted:
+            desk.withdraw(key, signals.at)

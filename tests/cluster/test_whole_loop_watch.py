@@ -11,6 +11,7 @@ import pytest
 from fairlead.adapters.bundles import open_bundles
 from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.result_files import ResultFiles
+from fairlead.adapters.retraining_log import open_log
 from fairlead.adapters.s3_arrow import dataset
 from fairlead.monitors.results import Result
 from fairlead.rollout.file import release_path
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.cluster
 FIRST, DAYS = date(2013, 2, 5), 6
 """The last days of flights that the run of `test_whole_loop.py` has in its tables, in UTC."""
 AFTER = "2013-02-11"
-LATER = "2013-02-17"
-"""By then enough labels are new for another training."""
+LATER = "2013-02-24"
+"""By then labels have grown by more than `retraining.growth`."""
 ALIBI = {"engine": "alibi"}
 ALERT = {
     "status": "firing",
@@ -118,6 +119,9 @@ def test_an_alert_asks_the_brakes_let_it_through_and_a_challenger_comes_but_no_r
     with loop.timed("retraining job"):
         said = printed(run_job("act", mounted("small", "--as-of", LATER, "--json"), "retraining"))
     assert said["answers"][0]["started"], said
+    with loop.storage():
+        asked = [entry for entry in open_log(f"{BUCKET}/tables").read(MODEL) if entry.kind == "asked"]
+    assert [(item.trigger, item.by) for item in asked] == [("decay", "ModelDecay"), ("schedule", "LabelsGrown")]
     assert said["outcome"] in ("accepted", "refused"), said
     again = printed(run_job("act-again", mounted("small", "--as-of", LATER, "--json"), "retraining"))
     assert again["answers"] == [], "an alert that is repeated is one request"

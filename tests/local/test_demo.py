@@ -148,6 +148,22 @@ def test_a_row_that_breaks_a_critical_rule_stops_the_run_and_the_next_good_run_w
     assert checkout.run("run", "flight-delay", *AS_OF).returncode == 0
 
 
+def test_the_champions_own_figures_ask_for_a_retraining_and_a_hold_refuses_it(checkout, first):
+    spec = "pipelines/models/flight-delay.yaml"
+    checkout.edit(spec, ("growth: 0.25", "growth: 0.01"))
+    try:
+        assert checkout.run("retraining", "hold", "flight-delay", "--why", "a test").returncode == 0
+        done = checkout.run("retraining", "act", "flight-delay", "--as-of", "2013-02-13")
+        assert done.returncode == 0, done.stderr
+        assert "refused: held" in done.stdout
+        log = json.loads(checkout.run("retraining", "log", "flight-delay", "--json").stdout)
+        assert [(entry["trigger"], entry["by"]) for entry in log if entry["kind"] == "asked"] == [
+            ("schedule", "LabelsGrown")
+        ]
+    finally:
+        checkout.edit(spec, ("growth: 0.01", "growth: 0.25"))
+
+
 def test_an_unknown_model_is_an_error_with_what_there_is(checkout, first):
     done = checkout.run("show", "no-such-model")
     assert done.returncode == 1

@@ -1,5 +1,6 @@
 """What is rendered of a model's watch: collector, its edges, and a job for drift."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,26 @@ def test_service_monitor_and_policies_find_the_collectors_pod():
     policies = network_policies(ENVIRONMENT)
     for name in ("collector-from-serving", "collector-to-storage", "prometheus-to-collector"):
         assert policies[name][0]["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_every_alert_that_asks_for_a_retraining_reaches_the_collector():
+    files = manifests(REPO)
+    folder = Path("manifests/envs/dev")
+    rules, config = (
+        YAML(typ="safe").load(files[folder / name])
+        for name in ("flight-delay/prometheus-rule.yaml", "common/alertmanager-config.yaml")
+    )
+    asking = [rule["labels"] for group in rules["spec"]["groups"] for rule in group["rules"]]
+    asking = [labels for labels in asking if "retraining" in labels]
+    [match] = config["spec"]["route"]["matchers"]
+    assert asking
+    assert all(re.fullmatch(match["value"], labels[match["name"]]) for labels in asking)
+    # By it the operator tells the alerts of one namespace from another's.
+    assert {labels["namespace"] for labels in asking} == {config["metadata"]["namespace"]}
+    [webhook] = config["spec"]["receivers"][0]["webhookConfigs"]
+    made = service("fairlead-dev")
+    host = f"{made['metadata']['name']}.fairlead-dev.svc:{made['spec']['ports'][0]['port']}"
+    assert webhook == {"url": f"http://{host}/alertmanager", "sendResolved": True}
 
 
 @pytest.mark.parametrize("pod", [POD["spec"], JOB], ids=["collector", "drift"])

@@ -25,7 +25,7 @@ OVERDUE_SHARE = 0.2
 CONFLICT_SHARE = 0.01
 
 _KINDS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
-    ("InputDrift", "input", "What callers send differs from the reference.", {"retraining": "drift"}),
+    ("InputDrift", "input", "What callers send differs from the reference.", {}),
     ("FeatureDrift", "feature", "What is looked up differs, for the same requests: suspect the pipeline first.", {}),
     ("PredictionDrift", "prediction", "Scores are distributed differently than on the reference.", {}),
 )
