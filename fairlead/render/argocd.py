@@ -94,6 +94,7 @@ def argocd_files(repo: Path) -> Mapping[Path, str]:
     """
     settings, components = _read(repo)
     environments = {name: _environment(repo, name) for name in settings.environments}
+    _check_apart(repo, environments)
     files: dict[Path, list[Document]] = {ARGOCD / "root.yaml": [_root_project(settings), _root(settings)]}
     for name, component in components.items():
         files[ARGOCD / "platform" / f"{name}.yaml"] = [_component(repo, settings, name, component)]
@@ -131,6 +132,19 @@ def _environment(repo: Path, name: str) -> EnvironmentSpec:
             f"{repo / SETTINGS}: environments: must be folders of {ENVIRONMENTS} ({', '.join(there)}), but names {name}"
         )
     return load_document(path, EnvironmentSpec)
+
+
+def _check_apart(repo: Path, environments: Mapping[str, EnvironmentSpec]) -> None:
+    """No two environments of a cluster write into one namespace: each would undo what the other says."""
+    owners: dict[str, str] = {}
+    for name, environment in environments.items():
+        for namespace in (environment.namespace, environment.pipelines.namespace):
+            if namespace in owners:
+                raise SpecError(
+                    f"{repo / SETTINGS}: environments: must have namespaces of their own on one cluster, but "
+                    f"{owners[namespace]} and {name} both have {namespace!r} (namespace, pipelines.namespace)"
+                )
+            owners[namespace] = name
 
 
 def _metadata(name: str, wave: int, **annotations: str) -> Document:

@@ -157,6 +157,13 @@ class EnvironmentSpec(Spec):
     external_secrets: bool = False
     """Secrets come from a ClusterSecretStore `fairlead`, by the operator External Secrets; else somebody makes them."""
 
+    @model_validator(mode="after")
+    def _two_namespaces(self) -> Self:
+        # Both have a ConfigMap `fairlead-environment`, and ours lets nothing in or out that it does not name.
+        if self.pipelines.namespace == self.namespace:
+            raise ValueError(f"pipelines.namespace must be another than namespace, but both are {self.namespace!r}")
+        return self
+
     @property
     def bundles_uri(self) -> str:
         """Root of the released bundles: `<root>/<model>/<version>/`."""

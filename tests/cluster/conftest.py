@@ -112,8 +112,8 @@ def _kubectl() -> Callable[..., str]:
     return kubectl
 
 
-@pytest.fixture(scope="module")
-def namespace() -> Iterator[Namespace]:
+@contextmanager
+def a_namespace() -> Iterator[Namespace]:
     """An empty one that enforces the restricted profile and lets nothing in or out."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG must name a cluster for the tests with the marker `cluster`")
@@ -126,6 +126,20 @@ def namespace() -> Iterator[Namespace]:
         yield found
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[Namespace]:
+    """One of a module's own, as `a_namespace` makes it."""
+    with a_namespace() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pipelines_namespace() -> Iterator[Namespace]:
+    """Another, for an environment's pipelines."""
+    with a_namespace() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -30,14 +30,14 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory, namespace, image):
-    """A checkout whose environment `dev` is in the namespace of the test, pipelines included; its storage is away."""
+def repo(tmp_path_factory, namespace, pipelines_namespace, image):
+    """A checkout whose environment `dev` is in the namespaces of the test; its storage is away."""
     repo = tmp_path_factory.mktemp("checkout")
     for folder in ("manifests", "pipelines", "argocd", "feature_repo"):
         shutil.copytree(REPO / folder, repo / folder)
     file = repo / "manifests/envs/dev/environment.yaml"
     content = yaml.safe_load(file.read_text())
-    content["pipelines"]["namespace"] = namespace.name
+    content["pipelines"]["namespace"] = pipelines_namespace.name
     content["storage"]["endpoint"] = f"http://s3.{namespace.name}.svc:8333"
     file.write_text(yaml.safe_dump({**content, "namespace": namespace.name}))
     images = repo / "manifests/envs/dev/images.yaml"
@@ -48,12 +48,10 @@ def repo(tmp_path_factory, namespace, image):
 
 
 @pytest.fixture(scope="module")
-def environment(repo, namespace):
+def environment(repo, namespace, pipelines_namespace):
     """The environment's settings and pipelines, as applied."""
-    for folder in ("common", "pipelines"):
-        namespace.kubectl(
-            "apply", "--server-side", "--force-conflicts", "-k", str(repo / "manifests/envs/dev" / folder)
-        )
+    for place, folder in ((namespace, "common"), (pipelines_namespace, "pipelines")):
+        place.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(repo / "manifests/envs/dev" / folder))
     return repo
 
 
@@ -112,11 +110,12 @@ def wait_for(look, seconds=120):
         time.sleep(1)
 
 
-def test_what_was_applied_is_well(environment, namespace):
+def test_what_was_applied_is_well(environment, namespace, pipelines_namespace):
     code, found = doctor(environment)
     well = {what for what, items in found.items() if all(item["state"] == "ok" for item in items)}
     place = namespace.name
     assert {f"ConfigMap {place}/{CONFIG}", f"ServingRuntime {place}/fairlead-onnx", f"Namespace {place}"} <= well
+    assert f"ConfigMap {pipelines_namespace.name}/{CONFIG}" in well
     assert {"kind InferenceService", "kind HTTPRoute", "kind Application", "kind PipelineVersion"} <= well
     assert sum(what.startswith("PipelineVersion") for what in well) == 4
     assert code == 1  # the Secrets are missing

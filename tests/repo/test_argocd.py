@@ -50,7 +50,9 @@ def everything(tmp_path_factory):
     for name in names:
         path = f"manifests/envs/{name}/environment.yaml"
         (repo / path).parent.mkdir(parents=True)
-        (repo / path).write_text((REPO / path).read_text(encoding="utf-8"), encoding="utf-8")
+        environment = yaml.safe_load((REPO / path).read_text(encoding="utf-8"))
+        apart = {**environment.get("pipelines", {}), "namespace": f"kubeflow-{name}"}
+        (repo / path).write_text(json.dumps({**environment, "pipelines": apart}), encoding="utf-8")
     for name in COMPONENTS:
         source = REPO / "manifests/platform" / name
         if source.is_dir():
@@ -215,6 +217,12 @@ def test_an_environment_that_there_is_not_is_told_with_those_that_there_are(tmp_
     settings = "repository: https://git.example.com/a.git\nenvironments: [test]\nplatform: []\n"
     with pytest.raises(SpecError, match=r"settings.yaml: environments: must be folders .*\(dev\), but names test"):
         argocd_files(tree(tmp_path, settings))
+
+
+def test_two_environments_of_a_cluster_that_write_into_one_namespace_are_refused(tmp_path):
+    settings = "repository: https://git.example.com/a.git\nenvironments: [dev, staging]\nplatform: []\n"
+    with pytest.raises(SpecError, match=r"settings.yaml: environments: .*dev and staging both have 'kubeflow'"):
+        argocd_files(tree(tmp_path, settings, environments=("dev", "staging")))
 
 
 def test_patches_stand_on_the_version_of_versions_yaml(tmp_path):

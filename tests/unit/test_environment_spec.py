@@ -37,3 +37,9 @@ def test_a_bucket_must_be_an_s3_address():
     text = (ENVS / "dev/environment.yaml").read_text().replace("s3://fairlead-dev", "/data")
     with pytest.raises(SpecError, match=r"environment\.yaml:\d+: storage\.bucket: .*'/data'"):
         load_text(text, Path("environment.yaml"), EnvironmentSpec)
+
+
+def test_pipelines_must_not_be_where_the_endpoints_are():
+    text = (ENVS / "staging/environment.yaml").read_text() + "pipelines: {namespace: fairlead-staging}\n"
+    with pytest.raises(SpecError, match=r":11: pipelines.namespace: must be another than namespace, "):
+        load_text(text, Path("environment.yaml"), EnvironmentSpec)
