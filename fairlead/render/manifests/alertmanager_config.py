@@ -10,7 +10,7 @@ RECEIVER = "retraining"
 
 
 def alertmanager_config(namespace: str) -> Object:
-    """Firing alerts ask, resolved ones take it back; what a broken source explains asks for nothing."""
+    """Firing alerts ask, resolved ones take it back."""
     webhook = {"url": f"http://{COLLECTOR}.{namespace}.svc:{COLLECTOR_PORT}/alertmanager", "sendResolved": True}
     route = {
         "receiver": RECEIVER,
@@ -20,16 +20,7 @@ def alertmanager_config(namespace: str) -> Object:
         "groupInterval": "5m",
         "repeatInterval": "12h",
     }
-    broken_source = {
-        "sourceMatch": [{"name": "alertname", "matchType": "=", "value": "UpstreamBroken"}],
-        "targetMatch": [{"name": "retraining", "matchType": "=", "value": "drift"}],
-        "equal": ["model"],
-    }
-    spec = {
-        "route": route,
-        "receivers": [{"name": RECEIVER, "webhookConfigs": [webhook]}],
-        "inhibitRules": [broken_source],
-    }
+    spec = {"route": route, "receivers": [{"name": RECEIVER, "webhookConfigs": [webhook]}]}
     return thing(
         "monitoring.coreos.com/v1alpha1", "AlertmanagerConfig", "fairlead-retraining", namespace=namespace, spec=spec
     )
