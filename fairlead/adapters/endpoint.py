@@ -32,7 +32,7 @@ ROUTING_LINE = re.compile(r"^routing .* on (http://\S+), metrics on (http://\S+)
 TRIES = 4
 """Of a request that is answered with 503, a second apart, as the server's Retry-After has it."""
 POLL_SECONDS = 0.05
-TERMINATE_SECONDS = 10
+TERMINATE_SECONDS = 30
 GATEWAY_SECONDS = 60.0
 LAST_LINES = 5
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fairlead.adapters.delta import DeltaTables
+from fairlead.adapters.feast_import import import_feast
 from fairlead.adapters.feature_store_yaml import read_feature_store
 from fairlead.errors import FeatureError
 from fairlead.features.definitions import load_module
@@ -41,7 +42,15 @@ class Service:
 class FeastFeatures:
     """`FeatureStore` on a Feast repository: `feature_repo/<dataset>/views.py` and one feature_store.yaml."""
 
-    def __init__(self, settings: Settings, dataset: str) -> None:
+    def __init__(self, settings: Settings, dataset: str, *, checked: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            settings: where things are.
+            dataset: whose views these are.
+            checked: arguments of wrong types in views.py are told when they are read, which takes seconds.
+        """
+        self._import = import_feast if not checked else lambda: None
         self._settings = settings
         self._dataset = dataset
         self._applied: dict[str, list[FeatureView]] = {}
@@ -133,6 +142,7 @@ class FeastFeatures:
         return self._stores[pins]
 
     def _open(self, versions: Mapping[str, int]) -> "feast.FeatureStore":
+        self._import()
         from feast import FeatureStore
         from feast.repo_config import RepoConfig
 
@@ -155,6 +165,7 @@ class FeastFeatures:
 
     @cached_property
     def _objects(self) -> dict[str, Any]:
+        self._import()
         from feast import Entity, FeatureService, FeatureView
 
         module = load_module(self._settings.repo, self._dataset, "views")

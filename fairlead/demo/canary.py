@@ -34,7 +34,7 @@ from fairlead.spec.model import ModelSpec
 
 RATE = 100.0
 """Requests a second."""
-HOUR_SECONDS = 24
+HOUR_WINDOWS = 24
 """Of requests to stable alone, before anything is tried: more than the 20 windows that its usual is known by."""
 MOST_SECONDS = 120
 """Of one trial; it takes 10 to 30."""
@@ -51,6 +51,8 @@ ROLLOUT = {
     "deadline_minutes": 10,
 }
 """Windows of a second in place of 30, and times to match. The statistics are those of every rollout."""
+QUICK_ROLLOUT = {**ROLLOUT, "window_seconds": 0.5, "steps": [50], "min_minutes": 0.1}
+"""Half that time, and one step in place of two."""
 PATIENCE_MS = 2000
 """Deadline of a look-up of features, for the sound versions: a busy machine is no fault of theirs."""
 HASTE_MS = 0.05
@@ -125,6 +127,8 @@ def trials(
     environ: Mapping[str, str],
     samples: Sequence[Mapping[str, Any]],
     tell: Tell,
+    *,
+    quick: bool = False,
 ) -> Iterator[Trials]:
     """Serve a bundle as stable, behind a gateway, with requests going on and a controller over a new repository.
 
@@ -135,9 +139,11 @@ def trials(
         environ: variables of the servers.
         samples: requests to send, with `asked_at`.
         tell: hears how far it is.
+        quick: go by `QUICK_ROLLOUT`.
     """
     shutil.rmtree(home, ignore_errors=True)
-    spec = model.model_copy(update={"rollout": model.rollout.model_validate({**model.rollout.model_dump(), **ROLLOUT})})
+    pace = QUICK_ROLLOUT if quick else ROLLOUT
+    spec = model.model_copy(update={"rollout": model.rollout.model_validate({**model.rollout.model_dump(), **pace})})
     stable = str(load_bundle(bundle).version)
     make_repository(home / "releases.git", model.name, _yaml(spec), stable, _now())
     for version, deadline in ((stable, PATIENCE_MS), (f"{stable}-hasty", HASTE_MS), (f"{stable}-rebuilt", PATIENCE_MS)):
@@ -156,10 +162,11 @@ def trials(
         stack.enter_context(scraper.running())
         found = Trials(spec, laptop, traffic, controller, repository, scraper, telemetry, tell)
         laptop.serve("candidate", f"{stable}-hasty")  # meanwhile; nobody asks it yet
-        for second in range(HOUR_SECONDS):
+        window = spec.rollout.window_seconds
+        for done in range(HOUR_WINDOWS):
             counters.look()
-            tell(f"{HOUR_SECONDS - second} s of requests to stable alone, for its usual")
-            time.sleep(1)
+            tell(f"{(HOUR_WINDOWS - done) * window:.0f} s of requests to stable alone, for its usual")
+            time.sleep(window)
         yield found
 
 

@@ -113,7 +113,7 @@ def _check_tuning(model: ModelSpec) -> list[str]:
 
 
 def _check_service(repo: Path, model: ModelSpec) -> list[str]:
-    features = FeastFeatures(laptop(repo / ".fairlead", repo), model.dataset)
+    features = FeastFeatures(laptop(repo / ".fairlead", repo), model.dataset, checked=True)
     service = features.describe(model.features)
     defined = functions(load_module(repo, model.dataset, "features"))
     inputs = [*model.request, *service.features]

@@ -104,10 +104,10 @@ def run_replay(plan: ReplayPlan, tell: Callable[[str], None]) -> Comparison:
         tell: is told how far it is.
     """
     began = time.monotonic()
-    tell("rows and features of the year")
-    year = plan.year()
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _prepare, (os.getpid(),)) as pool:
-        _all([pool.submit(_first_model, plan)], plan, tell)
+    tell("rows and features of the year, and the first model")
+    with _workers(1) as pool:  # one that ends: what the join took is free again
+        pool.submit(_first_model, plan).result()
+    with _workers(WORKERS) as pool:
         jobs = {name: pool.submit(walk, plan, name, 0) for name in ("platform", "monthly", "static")}
         _all(jobs.values(), plan, tell)
         lived = {name: job.result() for name, job in jobs.items()}
@@ -115,7 +115,11 @@ def run_replay(plan: ReplayPlan, tell: Callable[[str], None]) -> Comparison:
         fixed = pool.submit(walk, plan, "fixed", times)
         _all([fixed], plan, tell)
         lived["fixed"] = fixed.result()
-    return _compare(plan, year, lived, time.monotonic() - began)
+    return _compare(plan, plan.year(), lived, time.monotonic() - began)
+
+
+def _workers(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _prepare, (os.getpid(),))
 
 
 def walk(plan: ReplayPlan, name: PolicyName, times: int) -> list[Day]:

@@ -1,6 +1,9 @@
 """`fairlead check`: what specs refer to, in a copy of the repository with one mistake at a time."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,16 @@ def test_code_that_cannot_be_imported_is_told_with_its_file_and_the_reason(
 ) -> None:
     edit(repo / file, old, new)
     assert any(f"{file}: cannot be imported: {reason}" in problem for problem in problems(repo))
+
+
+def test_an_argument_of_a_wrong_type_in_a_view_is_told(repo: Path) -> None:
+    edit(repo / VIEWS, "ttl=ttl,", "ttl=str(ttl),")
+    # In a process of its own: here Feast may have been imported without its checks.
+    command = [str(Path(sys.executable).with_name("fairlead")), "check"]
+    environ = {**os.environ, "FAIRLEAD_REPO": str(repo)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'{VIEWS}: cannot be imported: argument "ttl" (str)' in " ".join((done.stdout + done.stderr).split())
 
 
 @pytest.mark.parametrize("file", [TABLES, FEATURES, VIEWS])
