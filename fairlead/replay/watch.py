@@ -5,10 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from fairlead.drift.novelty import WINDOW, novelty, ranges
-from fairlead.features.training_set import ASKED_AT, ROW_ID, SPLIT
+from fairlead.drift.novelty import WINDOW, Known
+from fairlead.features.training_set import ASKED_AT, ROW_ID
 from fairlead.packaging.session import ScoringSession
 from fairlead.packaging.signature import Matrix
 from fairlead.performance.decay import Decay, decay
@@ -20,7 +19,6 @@ from fairlead.replay.learn import Trained
 from fairlead.replay.year import Year
 from fairlead.retraining.signals import Signals
 from fairlead.spec import ModelSpec
-from fairlead.training.fit import as_columns
 from fairlead.training.splits import midnight
 
 if TYPE_CHECKING:
@@ -35,11 +33,7 @@ class Watch:
 
     def __init__(self, year: Year, model: ModelSpec, champion: Trained, records: RecordStore) -> None:
         self._year, self._model, self._champion, self._records = year, model, champion, records
-        signature = ScoringSession.open(champion.folder).bundle.signature
-        rows = year.training_set(champion.as_of, model.split).rows
-        fitted = rows[rows[SPLIT] != "test"]
-        self._numbers = [index for index, item in enumerate(signature.inputs) if item.source == "feature"]
-        self._ends = ranges(signature.matrix(as_columns(fitted, signature))[:, self._numbers])
+        self._known = Known.of(champion.folder)
         self._learnt = year.new_labels(datetime.min.replace(tzinfo=UTC), champion.as_of)
 
     def look(self, now: datetime) -> Signals:
@@ -51,7 +45,7 @@ class Watch:
             at=now,
             version=self._champion.version,
             decay=self._decay(rows, now),
-            novelty=self._novelty(rows, now),
+            novelty=self._known.novelty(rows, self._champion.version, now),
             labels=self._year.new_labels(datetime.min.replace(tzinfo=UTC), now),
             learnt=self._learnt,
         )
@@ -64,16 +58,6 @@ class Watch:
         return decay(
             known["label"].to_numpy(np.float64), known["score"].to_numpy(np.float64), spec.decay, spec.least_rows
         )
-
-    def _novelty(self, rows: "pa.Table", now: datetime) -> float | None:
-        import pyarrow.compute as pc
-
-        recent = (pc.field("asked_at") >= now - WINDOW) & (pc.field("asked_at") < now)
-        features = rows.filter(recent)["features"].combine_chunks()
-        if not len(features):
-            return None
-        matrix: npt.NDArray[np.float32] = features.flatten().to_numpy(zero_copy_only=False).reshape(len(features), -1)
-        return novelty(self._ends, matrix[:, self._numbers])
 
 
 def events(rows: "pd.DataFrame", session: ScoringSession, matrix: Matrix, scores: Any) -> list[PredictionEvent]:

@@ -13,13 +13,14 @@ from fairlead.adapters.delta import DeltaTables
 from fairlead.adapters.memory_records import MemoryRecords
 from fairlead.adapters.memory_results import MemoryResults
 from fairlead.adapters.retraining_log import MemoryLog
+from fairlead.drift.novelty import Known
 from fairlead.metrics import UPSTREAM_ALARM
 from fairlead.monitors.results import Figures, succeeded
 from fairlead.packaging.bundle import release_bundle
 from fairlead.performance.decay import Decay
 from fairlead.retraining.desk import Desk
 from fairlead.retraining.entries import Asked
-from fairlead.retraining.look import novelty_of, upstream_is_broken
+from fairlead.retraining.look import upstream_is_broken
 from fairlead.retraining.signals import Signals, tell
 from fairlead.spec.retraining import RetrainingSpec
 from tests.unit import training_example as example
@@ -58,9 +59,9 @@ def blown(rows: Any) -> Any:
 def test_rows_like_those_it_was_fitted_to_are_not_new_and_rows_beyond_them_are(
     bundles: FolderBundles, tmp_path: Path
 ) -> None:
-    folder = bundles.folder("trip-delay", "1")
-    alike = novelty_of(records(bundles, tmp_path), folder, "1", WEEKS_LATER)
-    beyond = novelty_of(records(bundles, tmp_path, blown), folder, "1", WEEKS_LATER)
+    known = Known.of(bundles.folder("trip-delay", "1"))
+    alike = known.novelty(records(bundles, tmp_path), "1", WEEKS_LATER)
+    beyond = known.novelty(records(bundles, tmp_path, blown), "1", WEEKS_LATER)
     assert alike is not None
     assert alike < 0.05
     assert beyond is not None
@@ -70,9 +71,9 @@ def test_rows_like_those_it_was_fitted_to_are_not_new_and_rows_beyond_them_are(
 def test_without_rows_of_the_last_week_or_of_the_version_nothing_is_said(
     bundles: FolderBundles, tmp_path: Path
 ) -> None:
-    folder, rows = bundles.folder("trip-delay", "1"), records(bundles, tmp_path)
-    assert novelty_of(rows, folder, "1", WEEKS_LATER + timedelta(days=30)) is None
-    assert novelty_of(rows, folder, "2", WEEKS_LATER) is None
+    known, rows = Known.of(bundles.folder("trip-delay", "1")), records(bundles, tmp_path)
+    assert known.novelty(rows, "1", WEEKS_LATER + timedelta(days=30)) is None
+    assert known.novelty(rows, "2", WEEKS_LATER) is None
 
 
 @pytest.mark.parametrize(("value", "broken"), [(0.0, False), (1.0, True)])
