@@ -38,7 +38,7 @@ def run_demo(
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
-                canary = flow.canary(version, result, quick=quick)
+                canary = flow.canary(version, result)
                 month = flow.month(version) if a_month else None
             path, summary = flow.report(version, record, docs, result, canary, month)
         _print_end(path, summary, record.refusals, console)

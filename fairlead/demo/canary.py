@@ -41,18 +41,16 @@ MOST_SECONDS = 120
 ROLLOUT = {
     "shadow_minutes": 0.1,
     "steps": [25, 50],
-    "window_seconds": 1,
+    "window_seconds": 0.5,
     "warm_up_seconds": 0,
-    "min_minutes": 0.15,
+    "min_minutes": 0.1,
     "min_requests": 200,
     "errors": {"margin": 2.0, "floor": 0.01},
     # Three servers share the cores of one machine with the requests: their latencies tell of the machine.
     "latency": None,
     "deadline_minutes": 10,
 }
-"""Windows of a second in place of 30, and times to match. The statistics are those of every rollout."""
-QUICK_ROLLOUT = {**ROLLOUT, "window_seconds": 0.5, "steps": [50], "min_minutes": 0.1}
-"""Half that time, and one step in place of two."""
+"""Windows of half a second in place of 30, and times to match. The statistics are those of every rollout."""
 PATIENCE_MS = 2000
 """Deadline of a look-up of features, for the sound versions: a busy machine is no fault of theirs."""
 HASTE_MS = 0.05
@@ -76,7 +74,7 @@ class Trials:
     done: list[CanaryTrial] = field(default_factory=list)
 
     def try_version(self, version: str, what: str) -> CanaryTrial:
-        """Start a release and look every second until it has ended, well or not; one that takes too long is aborted."""
+        """Start a release and look at every window until it ends, well or not; one that takes too long is aborted."""
         self.tell(f"the server of {version} starts")
         self.laptop.serve("candidate", version)
         name, began, before = self.model.name, time.monotonic(), self.traffic.counts()
@@ -127,8 +125,6 @@ def trials(
     environ: Mapping[str, str],
     samples: Sequence[Mapping[str, Any]],
     tell: Tell,
-    *,
-    quick: bool = False,
 ) -> Iterator[Trials]:
     """Serve a bundle as stable, behind a gateway, with requests going on and a controller over a new repository.
 
@@ -139,11 +135,9 @@ def trials(
         environ: variables of the servers.
         samples: requests to send, with `asked_at`.
         tell: hears how far it is.
-        quick: go by `QUICK_ROLLOUT`.
     """
     shutil.rmtree(home, ignore_errors=True)
-    pace = QUICK_ROLLOUT if quick else ROLLOUT
-    spec = model.model_copy(update={"rollout": model.rollout.model_validate({**model.rollout.model_dump(), **pace})})
+    spec = model.model_copy(update={"rollout": model.rollout.model_validate({**model.rollout.model_dump(), **ROLLOUT})})
     stable = str(load_bundle(bundle).version)
     make_repository(home / "releases.git", model.name, _yaml(spec), stable, _now())
     for version, deadline in ((stable, PATIENCE_MS), (f"{stable}-hasty", HASTE_MS), (f"{stable}-rebuilt", PATIENCE_MS)):

@@ -202,7 +202,7 @@ class Flow:
 
         return self._step("promote", "Promote", change, detail=told)
 
-    def canary(self, version: RegisteredVersion, result: Replay, *, quick: bool = False) -> "Released":
+    def canary(self, version: RegisteredVersion, result: Replay) -> "Released":
         """Release on live requests: a broken version, which is rolled back, and a good one, which is promoted."""
         # Imported here: `fairlead run` needs none of it.
         from fairlead.adapters.result_files import ResultFiles
@@ -219,7 +219,7 @@ class Flow:
         def release() -> Released:
             folder, environ = self.home / "canary", self.settings.environ()
             bundle, tell = self._bundle(version), self.progress.update
-            with trials(folder, self.model, bundle, environ, samples, tell, quick=quick) as found:
+            with trials(folder, self.model, bundle, environ, samples, tell) as found:
                 found.try_version(f"{version.version}-hasty", "the same model with no patience for its features")
                 found.try_version(f"{version.version}-rebuilt", "the same model, built again")
             return released(found, ResultFiles(self.settings.tables_uri).read(of_dataset(self.dataset.name), QUALITY))
