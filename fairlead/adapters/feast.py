@@ -42,15 +42,7 @@ class Service:
 class FeastFeatures:
     """`FeatureStore` on a Feast repository: `feature_repo/<dataset>/views.py` and one feature_store.yaml."""
 
-    def __init__(self, settings: Settings, dataset: str, *, checked: bool = False) -> None:
-        """Nothing is read yet.
-
-        Args:
-            settings: where things are.
-            dataset: whose views these are.
-            checked: arguments of wrong types in views.py are told when they are read, which takes seconds.
-        """
-        self._import = import_feast if not checked else lambda: None
+    def __init__(self, settings: Settings, dataset: str) -> None:
         self._settings = settings
         self._dataset = dataset
         self._applied: dict[str, list[FeatureView]] = {}
@@ -142,7 +134,7 @@ class FeastFeatures:
         return self._stores[pins]
 
     def _open(self, versions: Mapping[str, int]) -> "feast.FeatureStore":
-        self._import()
+        import_feast()
         from feast import FeatureStore
         from feast.repo_config import RepoConfig
 
@@ -165,7 +157,7 @@ class FeastFeatures:
 
     @cached_property
     def _objects(self) -> dict[str, Any]:
-        self._import()
+        import_feast()
         from feast import Entity, FeatureService, FeatureView
 
         module = load_module(self._settings.repo, self._dataset, "views")

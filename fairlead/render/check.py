@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fairlead.adapters.feast import FeastFeatures
+from fairlead.adapters.feast_import import import_feast
 from fairlead.errors import FairleadError, SpecError
 from fairlead.features.definitions import functions, load_module
 from fairlead.settings import laptop
@@ -113,7 +114,8 @@ def _check_tuning(model: ModelSpec) -> list[str]:
 
 
 def _check_service(repo: Path, model: ModelSpec) -> list[str]:
-    features = FeastFeatures(laptop(repo / ".fairlead", repo), model.dataset, checked=True)
+    import_feast(checked=True)
+    features = FeastFeatures(laptop(repo / ".fairlead", repo), model.dataset)
     service = features.describe(model.features)
     defined = functions(load_module(repo, model.dataset, "features"))
     inputs = [*model.request, *service.features]
