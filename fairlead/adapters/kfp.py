@@ -43,9 +43,10 @@ class StepEvent:
 class LocalPipelines:
     """Runs a compiled pipeline on this machine: the very file that a cluster gets."""
 
-    def __init__(self, settings: Settings, root: Path) -> None:
-        """Outputs go to `root`/runs, cache entries to `root`/cache, logs to `root`/logs."""
+    def __init__(self, settings: Settings, root: Path, python: str = sys.executable) -> None:
+        """Outputs go to `root`/runs, cache entries to `root`/cache, logs to `root`/logs; `python` runs the steps."""
         self._settings = settings
+        self._python = python
         self._root = root
         # A cached step's result names versions of tables, which other places do not have.
         elsewhere = settings != laptop(root, settings.repo)
@@ -64,7 +65,7 @@ class LocalPipelines:
         logs = self._root / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         path = logs / f"{package.stem}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log"
-        with path.open("w", encoding="utf-8") as file, _environment(self._settings):
+        with path.open("w", encoding="utf-8") as file, _environment(self._settings, self._python):
             watch = _Watch(file, on_event)
             with contextlib.redirect_stdout(watch), _logging_to(watch), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about images and display names, which mean nothing here
@@ -100,18 +101,19 @@ def _call(pipeline: Any, arguments: Mapping[str, Any], watch: "_Watch", log: Pat
 
 
 @contextlib.contextmanager
-def _environment(settings: Settings) -> Any:
+def _environment(settings: Settings, python: str) -> Any:
     """What the steps' processes inherit."""
-    before = dict(os.environ)
+    before, interpreter = dict(os.environ), sys.executable
     os.environ.update(settings.environ())
     os.environ.update({RUNNER_PID: str(os.getpid()), "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"})
     scratch = tempfile.TemporaryDirectory(prefix="fairlead-")  # the command of every step leaves a folder there
     os.environ["TMPDIR"] = scratch.name
-    # KFP calls `python3` by its name: let that be this interpreter.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before.get('PATH', '')}"
+    # KFP has steps run by the interpreter that it is run by itself.
+    sys.executable = python
     try:
         yield
     finally:
+        sys.executable = interpreter
         os.environ.clear()
         os.environ.update(before)
         scratch.cleanup()

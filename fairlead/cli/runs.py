@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from fairlead.adapters.prefork import preforked
 from fairlead.cli.progress import ConsoleProgress
 from fairlead.home import as_typed, lock_home
 from fairlead.report.summary import Summary
@@ -26,9 +27,9 @@ def run_demo(
     name: str, home: Path, day: date, days: int, console: Console, *, quick: bool = False, a_month: bool = True
 ) -> bool:
     """The whole loop; returns whether the model was accepted."""
-    with lock_home(home):
+    with lock_home(home), preforked() as python:
         console.print(f"[bold]Fairlead[/] runs the loop on a year of flights, as if it were {day}\n", highlight=False)
-        flow, progress = _flow(name, home, day, console)
+        flow, progress = _flow(name, home, day, console, python)
         if quick:
             flow.model = _smaller(flow.model)
         with progress.running():
@@ -38,7 +39,7 @@ def run_demo(
             if record.accepted:
                 result = flow.replay(version, record, days)
                 champion = flow.promote(version)
-                canary = flow.canary(version, result)
+                canary = flow.canary(version, result, quick=quick)
                 month = flow.month(version) if a_month else None
             path, summary = flow.report(version, record, docs, result, canary, month)
         _print_end(path, summary, record.refusals, console)
@@ -58,8 +59,8 @@ def _smaller(model: "ModelSpec") -> "ModelSpec":
 
 def run_training(name: str, home: Path, day: date, console: Console) -> bool:
     """The pipeline and the report; returns whether the model was accepted."""
-    with lock_home(home):
-        flow, progress = _flow(name, home, day, console)
+    with lock_home(home), preforked() as python:
+        flow, progress = _flow(name, home, day, console, python)
         with progress.running():
             version, record, docs = flow.train(flow.plan())
             path, summary = flow.report(version, record, docs, None)
@@ -79,7 +80,7 @@ def run_again(name: str, home: Path, console: Console) -> bool:
     settings = of_command(home, repo)
     registry = MlflowRegistry(settings)
     version = find_version(registry, name)
-    with lock_home(home):
+    with lock_home(home), preforked() as python:
         record = registry.record(version)
         for what, then, now in (
             ("code", record.plan.code_version, code_version(repo)),
@@ -102,6 +103,7 @@ def run_again(name: str, home: Path, console: Console) -> bool:
             as_of=datetime.fromisoformat(record.plan.as_of),
             progress=progress,
             titles=step_titles(repo),
+            python=python,
         )
         with progress.running():
             _, again, _ = flow.train(plan)
@@ -138,7 +140,7 @@ def publish_features(name: str, home: Path, console: Console) -> None:
     console.print(f"{written:,} rows are online, as known by {as_of.isoformat()}", highlight=False)
 
 
-def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, ConsoleProgress]":
+def _flow(name: str, home: Path, day: date, console: Console, python: str) -> "tuple[Flow, ConsoleProgress]":
     repo = find_repo()
     progress = ConsoleProgress(console)
     progress.begin("start", "Starting")
@@ -155,6 +157,7 @@ def _flow(name: str, home: Path, day: date, console: Console) -> "tuple[Flow, Co
         progress=progress,
         titles=step_titles(repo),
         program=_program(),
+        python=python,
     )
     return flow, progress
 

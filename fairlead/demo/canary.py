@@ -36,25 +36,37 @@ RATE = 100.0
 """Requests a second."""
 HOUR_WINDOWS = 24
 """Of requests to stable alone, before anything is tried: more than the 20 windows that its usual is known by."""
+STAGE_WINDOWS = 12
+"""That a shadow, or a step of a canary, lasts at least."""
 MOST_SECONDS = 120
-"""Of one trial; it takes 10 to 30."""
-ROLLOUT = {
-    "shadow_minutes": 0.1,
-    "steps": [25, 50],
-    "window_seconds": 0.5,
-    "warm_up_seconds": 0,
-    "min_minutes": 0.1,
-    "min_requests": 200,
-    "errors": {"margin": 2.0, "floor": 0.01},
-    # Three servers share the cores of one machine with the requests: their latencies tell of the machine.
-    "latency": None,
-    "deadline_minutes": 10,
-}
-"""Windows of half a second in place of 30, and times to match. The statistics are those of every rollout."""
+"""Of one trial; it takes 5 to 45."""
+WINDOW_SECONDS = 1.0
+"""How often the controller looks; the whole then takes over a minute."""
+QUICK_WINDOW_SECONDS = 0.5
+"""The same in a hurry."""
 PATIENCE_MS = 2000
 """Deadline of a look-up of features, for the sound versions: a busy machine is no fault of theirs."""
 HASTE_MS = 0.05
 """The broken version's: no store answers in that."""
+
+
+def compressed(model: ModelSpec, window_seconds: float) -> ModelSpec:
+    """Short windows in place of those of 30 seconds, and times to match; the statistics are those of every rollout."""
+    changed = {
+        "shadow_minutes": STAGE_WINDOWS * window_seconds / 60,
+        "steps": [25, 50],
+        "window_seconds": window_seconds,
+        "warm_up_seconds": 0,
+        "min_minutes": STAGE_WINDOWS * window_seconds / 60,
+        "min_requests": 200,
+        "errors": {"margin": 2.0, "floor": 0.01},
+        # Three servers share the cores of one machine with the requests: their latencies tell of the machine.
+        "latency": None,
+        "deadline_minutes": 10,
+    }
+    rollout = model.rollout.model_validate({**model.rollout.model_dump(), **changed})
+    return model.model_copy(update={"rollout": rollout})
+
 
 Tell = Callable[[str], None]
 
@@ -125,6 +137,7 @@ def trials(
     environ: Mapping[str, str],
     samples: Sequence[Mapping[str, Any]],
     tell: Tell,
+    window_seconds: float,
 ) -> Iterator[Trials]:
     """Serve a bundle as stable, behind a gateway, with requests going on and a controller over a new repository.
 
@@ -135,9 +148,10 @@ def trials(
         environ: variables of the servers.
         samples: requests to send, with `asked_at`.
         tell: hears how far it is.
+        window_seconds: how often the controller looks.
     """
     shutil.rmtree(home, ignore_errors=True)
-    spec = model.model_copy(update={"rollout": model.rollout.model_validate({**model.rollout.model_dump(), **ROLLOUT})})
+    spec = compressed(model, window_seconds)
     stable = str(load_bundle(bundle).version)
     make_repository(home / "releases.git", model.name, _yaml(spec), stable, _now())
     for version, deadline in ((stable, PATIENCE_MS), (f"{stable}-hasty", HASTE_MS), (f"{stable}-rebuilt", PATIENCE_MS)):
@@ -156,11 +170,10 @@ def trials(
         stack.enter_context(scraper.running())
         found = Trials(spec, laptop, traffic, controller, repository, scraper, telemetry, tell)
         laptop.serve("candidate", f"{stable}-hasty")  # meanwhile; nobody asks it yet
-        window = spec.rollout.window_seconds
         for done in range(HOUR_WINDOWS):
             counters.look()
-            tell(f"{(HOUR_WINDOWS - done) * window:.0f} s of requests to stable alone, for its usual")
-            time.sleep(window)
+            tell(f"{(HOUR_WINDOWS - done) * window_seconds:.0f} s of requests to stable alone, for its usual")
+            time.sleep(window_seconds)
         yield found
 
 

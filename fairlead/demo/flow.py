@@ -1,5 +1,6 @@
 """The steps of `fairlead run` and `fairlead demo`."""
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -77,6 +78,8 @@ class Flow:
     """Task → its display name in the compiled pipelines."""
     program: str = "fairlead"
     """How a user calls the command line."""
+    python: str = sys.executable
+    """What the steps of pipelines run in."""
     steps: list[Step] = field(default_factory=list)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -202,14 +205,15 @@ class Flow:
 
         return self._step("promote", "Promote", change, detail=told)
 
-    def canary(self, version: RegisteredVersion, result: Replay) -> "Released":
+    def canary(self, version: RegisteredVersion, result: Replay, *, quick: bool = False) -> "Released":
         """Release on live requests: a broken version, which is rolled back, and a good one, which is promoted."""
         # Imported here: `fairlead run` needs none of it.
         from fairlead.adapters.result_files import ResultFiles
-        from fairlead.demo.canary import Released, released, trials
+        from fairlead.demo.canary import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, Released, released, trials
         from fairlead.monitors.results import QUALITY, of_dataset
 
-        key = hash_json([version.version, version.run_id, code_version(self.repo)])
+        window = QUICK_WINDOW_SECONDS if quick else WINDOW_SECONDS
+        key = hash_json([version.version, version.run_id, code_version(self.repo), window])
         stored = self.home / "replay" / f"canary-{key[:32]}.json"
         if stored.exists():
             self._step("canary", "Release on live requests", lambda: None, cached=True)
@@ -219,7 +223,7 @@ class Flow:
         def release() -> Released:
             folder, environ = self.home / "canary", self.settings.environ()
             bundle, tell = self._bundle(version), self.progress.update
-            with trials(folder, self.model, bundle, environ, samples, tell) as found:
+            with trials(folder, self.model, bundle, environ, samples, tell, window) as found:
                 found.try_version(f"{version.version}-hasty", "the same model with no patience for its features")
                 found.try_version(f"{version.version}-rebuilt", "the same model, built again")
             return released(found, ResultFiles(self.settings.tables_uri).read(of_dataset(self.dataset.name), QUALITY))
@@ -316,7 +320,7 @@ class Flow:
 
     def _run(self, pipeline: str, arguments: Mapping[str, Any]) -> Any:
         package = self.repo / "pipelines" / "compiled" / f"{pipeline}.yaml"
-        return LocalPipelines(self.settings, self.home).run(package, arguments, self._on_event)
+        return LocalPipelines(self.settings, self.home, self.python).run(package, arguments, self._on_event)
 
     def _on_event(self, event: StepEvent) -> None:
         title = self.titles.get(event.task, event.task)
