@@ -34,7 +34,7 @@ from fairlead.spec.model import ModelSpec
 
 RATE = 100.0
 """Requests a second."""
-HOUR_WINDOWS = 24
+HOUR_WINDOWS = 30
 """Of requests to stable alone, before anything is tried: more than the 20 windows that its usual is known by."""
 STAGE_WINDOWS = 12
 """That a shadow, or a step of a canary, lasts at least."""
