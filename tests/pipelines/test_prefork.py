@@ -79,6 +79,16 @@ def test_what_libraries_do_at_exit_is_done(call):
     assert call("import atexit; atexit.register(print, 'bye')").stdout == "bye\n"
 
 
+def test_a_step_ends_when_its_threads_have(call):
+    text = """
+        import threading, time
+        from concurrent.futures import ThreadPoolExecutor
+        ThreadPoolExecutor(1).submit(time.sleep, 0)
+        threading.Timer(0.3, print, ["late"]).start()
+    """
+    assert call(text).stdout == "late\n"
+
+
 def test_a_step_is_interrupted_as_any_other(call):
     done = call("import os, signal; os.kill(os.getpid(), signal.SIGINT); import time; time.sleep(60)")
     assert "KeyboardInterrupt" in done.stderr
