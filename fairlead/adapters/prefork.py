@@ -48,6 +48,8 @@ THEN = (
     "altair",
 )
 """While steps run, in the order in which they need them. A run whose steps are all reused imports none."""
+SOCKET_BYTES = 107
+"""Of a socket's address, at most (unix(7))."""
 LOOK_SECONDS = 0.5
 """How often it is asked whether the runner is still there."""
 
@@ -66,16 +68,17 @@ class Call:
 def preforked() -> Iterator[str]:
     """The path of a program that is called like `python3`, for as long as the block runs.
 
-    Elsewhere than on Linux it is this interpreter: macOS's own libraries break in a copy of a process.
+    Where that cannot be it is this interpreter: macOS's own libraries break in a copy of a process, and the folder for
+    temporary files may have too long a name for a socket, or hold no programs (`noexec`).
     """
-    if sys.platform != "linux":
-        yield sys.executable
-        return
     with tempfile.TemporaryDirectory(prefix="fairlead-") as folder:
         path, program = Path(folder, "socket"), Path(folder, "python3")
         words = [sys.executable, "-I", "-S", prefork_call.__file__, str(path), sys.executable]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n', encoding="utf-8")
         program.chmod(0o700)
+        if sys.platform != "linux" or len(os.fsencode(path)) > SOCKET_BYTES or not os.access(program, os.X_OK):
+            yield sys.executable
+            return
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
             listener.listen()
@@ -158,14 +161,19 @@ def _read(caller: socket.socket) -> tuple[Call, list[int]]:
 
 
 def _wait(step: int, caller: socket.socket) -> NoReturn:
-    """Tell the caller how the step ended; a step whose caller is gone ends."""
+    """Tell the caller that its step runs, and how it ended; a step whose caller is gone ends."""
+    _tell(caller, 0)
     ended = os.pidfd_open(step)
     if ended not in select.select([ended, caller.fileno()], [], [])[0]:
         os.kill(step, signal.SIGTERM)
     code = os.waitstatus_to_exitcode(os.waitpid(step, 0)[1])
-    with contextlib.suppress(OSError):  # nobody is there to hear it
-        caller.sendall(bytes([code if code >= 0 else 128 - code]))
+    _tell(caller, code if code >= 0 else 128 - code)
     os._exit(0)
+
+
+def _tell(caller: socket.socket, number: int) -> None:
+    with contextlib.suppress(OSError):  # nobody is there to hear it
+        caller.sendall(bytes([number]))
 
 
 def _become(call: Call) -> NoReturn:

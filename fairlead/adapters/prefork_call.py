@@ -20,23 +20,23 @@ def main(path: str, python: str, arguments: list[str]) -> int:
         The exit code.
     """
     with socket.socket(socket.AF_UNIX) as server:
-        if arguments[:1] != ["-m"] or not _connected(server, path):
+        if arguments[:1] != ["-m"] or not _handed_over(server, path, arguments):
             os.execv(python, [python, *arguments])
-        folder = os.getcwd()  # noqa: PTH109 - pathlib takes as long to import as all the rest
-        call = {"module": arguments[1], "arguments": arguments[2:], "folder": folder, "environ": dict(os.environ)}
-        text = json.dumps(call).encode()
-        socket.send_fds(server, [len(text).to_bytes(SIZE_BYTES, "big")], [0, 1, 2])
-        server.sendall(text)
         ended = server.recv(1)
         return ended[0] if ended else 1
 
 
-def _connected(server: socket.socket, path: str) -> bool:
+def _handed_over(server: socket.socket, path: str, arguments: list[str]) -> bool:
+    folder = os.getcwd()  # noqa: PTH109 - pathlib takes as long to import as all the rest
+    call = {"module": arguments[1], "arguments": arguments[2:], "folder": folder, "environ": dict(os.environ)}
+    text = json.dumps(call).encode()
     try:
         server.connect(path)
+        socket.send_fds(server, [len(text).to_bytes(SIZE_BYTES, "big")], [0, 1, 2])
+        server.sendall(text)
+        return server.recv(1) != b""  # it runs
     except OSError:
         return False
-    return True
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -161,6 +162,32 @@ def test_a_step_runs_although_the_process_to_copy_has_ended(servers, tmp_path):
         servers[0].kill()
         servers[0].wait()
         assert "sys" in _imported(program, tmp_path)
+
+
+def test_a_step_runs_although_the_process_to_copy_ends_while_it_waits(servers, tmp_path):
+    (tmp_path / "step.py").write_text("print(1)")
+    with preforked() as program:
+        os.kill(servers[0].pid, signal.SIGSTOP)
+        caller = subprocess.Popen([program, "-m", "step"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        _until(lambda: _sockets(Path(program).with_name("socket")) > 1)  # the one that listens, and the caller's
+        servers[0].kill()
+        assert caller.communicate(timeout=LIMIT_SECONDS)[0] == "1\n"
+
+
+def _sockets(path: Path) -> int:
+    return Path("/proc/net/unix").read_text().count(str(path))
+
+
+@pytest.mark.parametrize("why", ["long", "noexec"])
+def test_where_no_copy_can_be_had_steps_have_this_interpreter(why, servers, tmp_path, monkeypatch):
+    if why == "long":
+        folder = tmp_path / ("x" * 100)
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    else:
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with preforked() as program:
+        assert (program, servers) == (sys.executable, [])
 
 
 def test_nothing_is_left_behind(servers):
