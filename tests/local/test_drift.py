@@ -115,8 +115,9 @@ def test_answers_like_the_training_raise_no_alarm_and_a_planted_shift_does(scene
     answer(scene, shifted.assign(network__late_share=shifted["network__late_share"] * 0.3))
     report = look(scene)
     assert alarms(report) == {"input": False, "feature": True, "prediction": True}
-    value = httpx.get(f"{scene.collectors.url}/metrics").text
-    assert 'fairlead_drift_alarm{kind="feature",model="trip-delay",version="1"} 1.0' in value
+    # Scrapes share what was read for some seconds: the first may still show what was found before.
+    alarm = 'fairlead_drift_alarm{kind="feature",model="trip-delay",version="1"} 1.0'
+    wait_for(lambda: alarm in httpx.get(f"{scene.collectors.url}/metrics").text)
 
 
 def test_a_missing_engine_is_an_error_of_the_command_and_a_figure_of_the_collector(scene: Scene):
