@@ -113,6 +113,7 @@ class Trials:
             requests=after.requests - before.requests,
             failed=after.failed - before.failed,
             answered=decision.signals[0].candidate_requests if decision else 0,
+            answers_failed=decision.signals[0].candidate if decision else 0,
             curves=_curves(decision),
         )
         self.done.append(trial)
@@ -206,7 +207,8 @@ def _canary_of(found: Trials) -> Canary:
         for subject, _, body in [item.message.partition("\n")]
     ]
     window = found.model.rollout.window_seconds
-    return Canary(rate=RATE, window_seconds=window, trials=tuple(found.done), commits=tuple(commits))
+    requests = found.traffic.counts().requests
+    return Canary(rate=RATE, requests=requests, window_seconds=window, trials=tuple(found.done), commits=tuple(commits))
 
 
 def _release(bundle: Path, target: Path, deadline_ms: float) -> None:

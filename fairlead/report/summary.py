@@ -437,7 +437,9 @@ class CanaryTrial(Part):
     failed: Count
     """Of those."""
     answered: Count
-    """Requests and copies that the candidate answered."""
+    """Requests or copies that the candidate answered in the stage that decided."""
+    answers_failed: Count = 0
+    """Of those. A caller never sees what becomes of a copy."""
     curves: tuple[CanaryCurve, ...] = ()
 
 
@@ -455,6 +457,8 @@ class Canary(Part):
 
     rate: Finite
     """Requests a second."""
+    requests: Count = 0
+    """In all, with those that stable alone answered before the first trial."""
     window_seconds: Finite
     trials: tuple[CanaryTrial, ...]
     commits: tuple[CanaryCommit, ...]
