@@ -38,7 +38,6 @@ class SqliteRows:
         """See `RowStore`."""
         try:
             connection = self._open(deadline)
-            connection.set_progress_handler(deadline.passed, INSTRUCTIONS)
             return [self._group(connection, index, keys, deadline) for index, keys in enumerate(wanted)]
         except sqlite3.Error as error:
             self._thread.connection = None
@@ -74,6 +73,8 @@ class SqliteRows:
         if connection is None or self._thread.process != os.getpid():
             connection = sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
             self._thread.connection, self._thread.process = connection, os.getpid()
+        # First of all: the deadline of the read before has passed by now, and would end any statement.
+        connection.set_progress_handler(deadline.passed, INSTRUCTIONS)
         # How long it waits while Feast is writing.
         connection.execute(f"PRAGMA busy_timeout = {max(1, int(deadline.left() * 1000))}")
         return connection

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from fairlead.adapters import online_rows
 from fairlead.adapters.online_cache import CachedRows
 from fairlead.adapters.online_memory import MemoryReader
 from fairlead.adapters.online_rows import Deadline, Row, group_views
@@ -224,6 +226,15 @@ def test_a_table_that_is_not_there_is_told_until_it_is(sqlite: Place, tmp_path: 
         reader.read(keys, NOON, SECONDS)
     (tmp_path / "new.db").write_bytes((sqlite.folder / "online.db").read_bytes())
     np.testing.assert_array_equal(reader.read(keys, NOON, SECONDS).values, as_published(sqlite, keys, NOON))
+
+
+def test_the_deadline_of_a_read_that_is_over_ends_no_later_one(sqlite: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(online_rows, "time", SimpleNamespace(monotonic=lambda: now))
+    reader = sqlite.reader()
+    for _ in range(1000):  # SQLite looks at the clock once in some hundred statements as short as these
+        reader.read(example.ask(1, seed=1), NOON, SECONDS)
+        now += 2 * SECONDS
 
 
 def test_a_database_that_is_being_written_is_waited_for_until_the_deadline(sqlite: Place) -> None:
