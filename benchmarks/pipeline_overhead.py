@@ -50,7 +50,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, preforked() as python:
         package, root = Path(folder, "ten_tasks.yaml"), Path(folder)
         compiler.Compiler().compile(ten_tasks, str(package))
-        runner, alone = LocalPipelines(laptop(root, Path.cwd()), root, python), LocalPipelines(laptop(root, root), root)
+        settings = laptop(root, Path.cwd())
+        runner, alone = LocalPipelines(settings, root, python), LocalPipelines(settings, root)
         runner.run(package, {"salt": ""}, lambda event: None)  # libraries are imported while a run's first steps run
         for number in range(options.rounds):
             for name, runs, salt in (("tasks", runner, ""), ("cached", runner, ""), ("kfp alone", alone, " alone")):

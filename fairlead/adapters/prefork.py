@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -59,7 +59,7 @@ class Call:
     """What a caller wants to be run, as it would run it."""
 
     module: str
-    arguments: tuple[str, ...]
+    arguments: Sequence[str]
     folder: str
     environ: Mapping[str, str]
 
@@ -156,8 +156,7 @@ def _answer(listener: socket.socket) -> Call | None:
 def _read(caller: socket.socket) -> tuple[Call, list[int]]:
     size, files, _, _ = socket.recv_fds(caller, prefork_call.SIZE_BYTES, 3)
     with caller.makefile("rb") as stream:
-        found = json.loads(stream.read(int.from_bytes(size, "big")))
-    return Call(found["module"], tuple(found["arguments"]), found["folder"], found["environ"]), files
+        return Call(**json.loads(stream.read(int.from_bytes(size, "big")))), files
 
 
 def _wait(step: int, caller: socket.socket) -> NoReturn:

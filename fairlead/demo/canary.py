@@ -49,15 +49,18 @@ PATIENCE_MS = 2000
 HASTE_MS = 0.05
 """The broken version's: no store answers in that."""
 
+Tell = Callable[[str], None]
+
 
 def compressed(model: ModelSpec, window_seconds: float) -> ModelSpec:
     """Short windows in place of those of 30 seconds, and times to match; the statistics are those of every rollout."""
+    stage_minutes = STAGE_WINDOWS * window_seconds / 60
     changed = {
-        "shadow_minutes": STAGE_WINDOWS * window_seconds / 60,
+        "shadow_minutes": stage_minutes,
         "steps": [25, 50],
         "window_seconds": window_seconds,
         "warm_up_seconds": 0,
-        "min_minutes": STAGE_WINDOWS * window_seconds / 60,
+        "min_minutes": stage_minutes,
         "min_requests": 200,
         "errors": {"margin": 2.0, "floor": 0.01},
         # Three servers share the cores of one machine with the requests: their latencies tell of the machine.
@@ -66,9 +69,6 @@ def compressed(model: ModelSpec, window_seconds: float) -> ModelSpec:
     }
     rollout = model.rollout.model_validate({**model.rollout.model_dump(), **changed})
     return model.model_copy(update={"rollout": rollout})
-
-
-Tell = Callable[[str], None]
 
 
 @dataclass

@@ -438,7 +438,7 @@ class CanaryTrial(Part):
     """Of those."""
     answered: Count
     """Requests or copies that the candidate answered in the stage that decided."""
-    answers_failed: Count = 0
+    answers_failed: Count
     """Of those. A caller never sees what becomes of a copy."""
     curves: tuple[CanaryCurve, ...] = ()
 
@@ -457,7 +457,7 @@ class Canary(Part):
 
     rate: Finite
     """Requests a second."""
-    requests: Count = 0
+    requests: Count
     """In all, with those that stable alone answered before the first trial."""
     window_seconds: Finite
     trials: tuple[CanaryTrial, ...]

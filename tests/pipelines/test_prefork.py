@@ -13,6 +13,7 @@ import pytest
 
 from fairlead.adapters import prefork
 from fairlead.adapters.prefork import preforked
+from tests.local.test_workers import wait_for
 
 LIMIT_SECONDS = 60
 
@@ -134,21 +135,14 @@ def _imported(program: str, folder: Path) -> set[str]:
     return set(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.split())
 
 
-def _until(condition) -> None:
-    end = time.monotonic() + LIMIT_SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_libraries_are_there_before_a_step_asks_for_them(tmp_path):
     with preforked() as program:
-        _until(lambda: {"kfp", "pandas", "great_expectations", "mlflow", "feast"} <= _imported(program, tmp_path))
+        wait_for(lambda: {"kfp", "pandas", "great_expectations", "mlflow", "feast"} <= _imported(program, tmp_path))
 
 
 def test_nothing_but_what_all_need_is_imported_before_a_step_is_asked_for(servers, tmp_path):
     with preforked() as program:
-        _until(lambda: _threads(servers[0].pid) > 1)  # of pandas
+        wait_for(lambda: _threads(servers[0].pid) > 1)  # of pandas
         time.sleep(1)
         assert "great_expectations" not in _imported(program, tmp_path)
 
@@ -169,7 +163,7 @@ def test_a_step_runs_although_the_process_to_copy_ends_while_it_waits(servers, t
     with preforked() as program:
         os.kill(servers[0].pid, signal.SIGSTOP)
         caller = subprocess.Popen([program, "-m", "step"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-        _until(lambda: _sockets(Path(program).with_name("socket")) > 1)  # the one that listens, and the caller's
+        wait_for(lambda: _sockets(Path(program).with_name("socket")) > 1)  # the one that listens, and the caller's
         servers[0].kill()
         assert caller.communicate(timeout=LIMIT_SECONDS)[0] == "1\n"
 
@@ -204,7 +198,7 @@ def test_a_step_ends_with_its_caller(tmp_path):
         step = int(caller.stdout.readline())
         caller.kill()
         caller.wait()
-        _until(lambda: not Path(f"/proc/{step}").exists())
+        wait_for(lambda: not Path(f"/proc/{step}").exists())
 
 
 def test_when_the_runner_is_killed_nothing_is_left_either(tmp_path):
@@ -224,5 +218,5 @@ def test_when_the_runner_is_killed_nothing_is_left_either(tmp_path):
     with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE) as runner:
         server = int(runner.stdout.readline())
         runner.kill()
-    _until(lambda: not Path(f"/proc/{server}").exists())
+    wait_for(lambda: not Path(f"/proc/{server}").exists())
     assert list(tmp_path.iterdir()) == []
